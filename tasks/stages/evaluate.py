@@ -48,7 +48,8 @@ def evaluation_target(cycle: Cycle, out: Path | None) -> Path:
     path is own_baseline.jsonl.
 
     Raises:
-        InputError: it cannot be written, or the folder has an evaluation and no rows to score.
+        InputError: it or the cycle's folder cannot be written, or the folder has an evaluation and
+            no rows to score.
     """
     holds_evaluation = run_record.is_complete(cycle) or run_record.was_begun(cycle)
     if holds_evaluation and not cycle.manifest.exists():
@@ -58,6 +59,8 @@ def evaluation_target(cycle: Cycle, out: Path | None) -> Path:
             f"{cycle.path.name} gets rows of its own with `asr-flywheel combine` or `import` "
             "(docs/next-month.md)."
         )
+    # Beside the result, the folder keeps what was decoded.
+    atomic_files.require_writable(cycle.path, "name a copy of it in a folder of yours")
     target = out or (cycle.own_baseline if holds_evaluation else cycle.offline_hyps)
     atomic_files.check_target(target)
     return target

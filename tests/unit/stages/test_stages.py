@@ -306,6 +306,17 @@ def test_a_runs_results_are_not_replaced_by_a_baseline(tmp_path: Path) -> None:
     assert evaluate.evaluation_target(folder, tmp_path / "other.jsonl").name == "other.jsonl"
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cycle's own, which keeps what was decoded, and that of the result."""
+    cycle = open_cycle(fill(tmp_path / "cycle1", 120, 1, 10))
+    for locked in (cycle.path, tmp_path / "results"):
+        monkeypatch.setattr("os.access", lambda path, _, locked=locked: path != locked)
+        with pytest.raises(InputError, match=f"{locked}: this user may not write there. Fix"):
+            evaluate.evaluation_target(cycle, tmp_path / "results" / "hyps.jsonl")
+
+
 def test_rows_that_are_not_there_cannot_be_scored(tmp_path: Path) -> None:
     """A run has left its evaluation; the message names the cycle with the rows, and the command."""
     (tmp_path / "cycle2").mkdir()
