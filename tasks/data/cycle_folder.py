@@ -20,6 +20,8 @@ OFFLINE_NAME = "offline_hyps.jsonl"
 IMPORTED_NAME = "per_sample.json"
 OWN_BASELINE_NAME = "own_baseline.jsonl"
 """The baseline of a cycle's own rows, beside what the run on the cycle before left."""
+RUN_NAMES = ("baseline_hyps.jsonl", "crossfit_hyps.jsonl")
+"""What a run writes beside offline_hyps.jsonl: a base's rows; every row by a fold's model."""
 FORMULARY_NAME = "formulary.txt"
 PHRASES_NAME = "phrases.txt"
 KEPT_NAME = "kept"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
+from tasks.data.cycle_folder import RUN_NAMES
 from tasks.evaluation.leaderboard_markdown import leaderboard_as_markdown
 from tasks.evaluation.strict_table import table_origin
 from tasks.training.run_info import versions
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from tasks.transcription.audio_sets import Transcript
 
 RECORD_NAME = "run.json"
-CROSS_FITTED_NAME = "crossfit_hyps.jsonl"
-"""Every row by a model that never saw it, where the run cross-fitted."""
+BASELINE_NAME, CROSS_FITTED_NAME = RUN_NAMES
+"""The base's rows; every row by a model that never saw it, where the run cross-fitted."""
 GENERAL_NAMES = ("general_baseline_hyps.jsonl", "general_hyps.jsonl")
 """General English by the base and by the tuned model, where there is a guardrail."""
 JOINED_NAME = "general_joined_hyps.jsonl"
@@ -41,7 +42,6 @@ cross-fitted rows by the base and by their fold's model."""
 NONSPEECH_NAME = "nonspeech_hyps.jsonl"
 """What both models find in recordings without speech."""
 DECISION_NAME = "decision.json"
-BASELINE_NAME = "baseline_hyps.jsonl"
 _BEGUN = ".run-begun"
 
 
