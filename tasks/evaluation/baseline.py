@@ -37,6 +37,12 @@ class Baseline:
         )
 
     @property
+    def model_sha256(self) -> str | None:
+        """The hash of the model that all rows are of; None where they do not say, or differ."""
+        named = {row.row.model_sha256 for row in self.scores.rows}
+        return named.pop() if len(named) == 1 else None
+
+    @property
     def unseen(self) -> Scores:
         """The scores on rows that the model has not seen, where it is known which those are.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
@@ -100,7 +101,11 @@ def write_evaluation(
     """
     clinic = cycle.path.parent
     roles = roles_for_rows(tuned_models.roles_of(file, clinic), checked.rows, clinic)
-    rows = hypotheses(checked.rows, transcript, roles=roles)
+    sha256 = hashing.sha256(file)
+    rows = [
+        replace(row, model_sha256=sha256)
+        for row in hypotheses(checked.rows, transcript, roles=roles)
+    ]
     name_entries = leaderboard.partition_entries if roles.seen else leaderboard.baseline_entries
     entries = name_entries(model, score(rows))
     note = describe_set_apart(checked.set_apart)

@@ -13,10 +13,13 @@ from tasks.common import atomic_files, hashing
 from tasks.common.parameter_names import name_of
 from tasks.common.shell_words import in_shell
 from tasks.data.cycle_folder import OFFLINE_NAME, Cycle, cycle_number
+from tasks.models import catalog
 from tasks.records import run_record
 
 if TYPE_CHECKING:
     from tasks.evaluation.baseline import Baseline
+
+_SHOWN_DIGITS = 12
 
 
 def explain_other_model(cycle: Cycle, base: str, baseline: Baseline) -> str | None:
@@ -49,6 +52,26 @@ def explain_other_model(cycle: Cycle, base: str, baseline: Baseline) -> str | No
         f"{in_shell(cycle.path)} --model {in_shell(base)}` scores this cycle's rows, and writes "
         f"{cycle.own_baseline.name}, which then counts.{leave_out}"
     )
+
+
+def warn_of_other_base(cycle: Cycle, base: str, baseline: Baseline) -> tuple[str, ...]:
+    """Say so, with the fix, where a baseline names its model, and that is not the base.
+
+    It is an evaluation of this cycle's rows all the same, as that of an endpoint is, whose model is
+    often another one too. So the gate decides by it.
+
+    Raises:
+        InputError: the base is neither known nor a file.
+    """
+    evaluated, model = baseline.model_sha256, catalog.at_hand(base)
+    if evaluated is None or model is None or hashing.sha256(model) == evaluated:
+        return ()
+    warning = (
+        f"The baseline {baseline.path} is by another model (SHA-256 {evaluated[:_SHOWN_DIGITS]}) "
+        f"than {base}, whose KER may be another one. Fix: `asr-flywheel transcribe "
+        f"{in_shell(cycle.path)} --model {in_shell(base)}` scores the rows by {base}."
+    )
+    return (warning,)
 
 
 def _tuned_sha256(evaluated: Cycle) -> str | None:

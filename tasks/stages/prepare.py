@@ -32,7 +32,7 @@ from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
 from tasks.records import run_record, verdict_ledger
-from tasks.stages.evaluated_model import explain_other_model
+from tasks.stages.evaluated_model import explain_other_model, warn_of_other_base
 from tasks.stages.looser_split import require_rows_of_split
 from tasks.stages.partition_marks import mark_parts
 from tasks.stages.split_command import keep_used_split
@@ -90,7 +90,9 @@ def run_gate(
         previous_rows=len(manifest.read_manifest(previous.manifest))
         if previous is not None and known_before
         else None,
-        baseline_notes=() if baseline is None else (*baseline.notes, *foreign),
+        baseline_notes=()
+        if baseline is None
+        else (*warn_of_other_base(cycle, base, baseline), *baseline.notes, *foreign),
         other_model=other_model,
         base_notes=base_notes,
         holds_evaluation=run_record.is_complete(cycle),
