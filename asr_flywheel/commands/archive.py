@@ -40,6 +40,11 @@ def runs_command(
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
+    if not found:
+        of_these = f" of {prefix}" if prefix else ""
+        typer.echo(
+            f"{store}: holds no complete run{of_these}. `asr-flywheel run --store` keeps one."
+        )
     for run in found:
         size = f"{run['files']} files, {run['bytes'] / 1e6:.1f} MB"
         typer.echo(

@@ -69,6 +69,12 @@ class Cycle:
         return self.path / f"leaderboard_cycle{self.number}.md"
 
     @property
+    def found_leaderboard(self) -> Path:
+        """The leaderboard that is there; a renumbered folder has that of its former number."""
+        former = [] if self.leaderboard.is_file() else [*self.path.glob("leaderboard_cycle*.md")]
+        return former[0] if len(former) == 1 else self.leaderboard
+
+    @property
     def next(self) -> Cycle:
         """The cycle that the tuned model's evaluation makes."""
         return self._sibling(self.number + 1)

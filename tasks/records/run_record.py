@@ -132,7 +132,7 @@ def read_leaderboard(cycle: Cycle) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read.
     """
-    return _read(cycle.leaderboard.with_suffix(".json"), Schema.LEADERBOARD, ("sections",))
+    return _read(cycle.found_leaderboard.with_suffix(".json"), Schema.LEADERBOARD, ("sections",))
 
 
 def write_leaderboard(cycle: Cycle, board: Leaderboard) -> None:
@@ -249,10 +249,12 @@ def read(cycle: Cycle) -> dict[str, Any]:
     """
     path = cycle.path / RECORD_NAME
     if not path.is_file():
-        raise InputError(
-            f"{cycle.path}: holds no finished run ({RECORD_NAME}). Fix: name the folder that a run "
-            "left its evaluation in, or run `asr-flywheel run` first."
+        fix = (
+            f"name {cycle.next.path}, where the run on {cycle.path.name} left its evaluation"
+            if is_complete(cycle.next)
+            else "name the folder that a run left its evaluation in, or run `asr-flywheel run` first"
         )
+        raise InputError(f"{cycle.path}: holds no finished run ({RECORD_NAME}). Fix: {fix}.")
     return _read(path, Schema.RUN, ("preflight", "sft", "decision"))
 
 

@@ -375,3 +375,15 @@ def test_a_file_that_this_user_may_not_write_is_an_error_with_a_fix(
     refuse(errno.EIO)
     with pytest.raises(OSError, match="Refused"):
         run("gate", str(tmp_path / "cycle1"))
+
+
+def test_an_empty_store_is_said_to_be_empty(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """A misspelt folder looks like one; as JSON it is an empty list."""
+    code, out, _ = run("runs", str(tmp_path / "store"), "ward/cycle1")
+    assert (code, out.split(". ")[0]) == (
+        0,
+        f"{tmp_path}/store: holds no complete run of ward/cycle1",
+    )
+    assert run("runs", str(tmp_path / "store"), "--json")[1].strip() == "[]"
