@@ -252,7 +252,8 @@ def read(cycle: Cycle) -> dict[str, Any]:
         fix = (
             f"name {cycle.next.path}, where the run on {cycle.path.name} left its evaluation"
             if is_complete(cycle.next)
-            else "name the folder that a run left its evaluation in, or run `asr-flywheel run` first"
+            else "name the folder that a run left its evaluation in, or run `asr-flywheel run` "
+            "first"
         )
         raise InputError(f"{cycle.path}: holds no finished run ({RECORD_NAME}). Fix: {fix}.")
     return _read(path, Schema.RUN, ("preflight", "sft", "decision"))
