@@ -6,6 +6,7 @@ Exit codes: 0 done (or the gate passed), 1 a run failed, 2 bad input, 3 the gate
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import sys
@@ -77,10 +78,24 @@ def main() -> None:
         print(f"failed: {failed}", file=sys.stderr)  # noqa: T201
         sys.exit(EXIT_FAILED)
     except OSError as wrong:
-        if not is_disk_full(wrong):
+        if is_disk_full(wrong):
+            print(f"failed: {DiskFullError(wrong)}", file=sys.stderr)  # noqa: T201
+            sys.exit(EXIT_FAILED)
+        if wrong.errno not in _FORBIDDEN or wrong.filename is None:
             raise
-        print(f"failed: {DiskFullError(wrong)}", file=sys.stderr)  # noqa: T201
-        sys.exit(EXIT_FAILED)
+        print(f"error: {_explain_forbidden(wrong)}", file=sys.stderr)  # noqa: T201
+        sys.exit(EXIT_BAD_INPUT)
+
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def _explain_forbidden(wrong: OSError) -> str:
+    """Say what this user may not do with which file, and the fix."""
+    return (
+        f"{wrong.filename}: {wrong.strerror}. Fix: give this user the right to read and write it "
+        "and its folder; or copy the folder to a place of your own, and name the copy."
+    )
 
 
 if __name__ == "__main__":

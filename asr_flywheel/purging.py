@@ -15,6 +15,7 @@ from blocks.parameter_types import store_from_here
 from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import KEEP_VARIABLE
+from tasks.common.shell_words import in_shell
 from tasks.models import purge_marks
 from tasks.privacy import keyed_hashes, retention
 from tasks.privacy import purge as purging
@@ -104,7 +105,7 @@ def purge(request: PurgeRequest, settings: PurgeSettings) -> bool:
             if not settings.as_json and not plan.is_empty:
                 typer.echo(
                     "Nothing was changed. To do it, give the same command with "
-                    f"--confirm {request.label!r}."
+                    f"--confirm {in_shell(request.label)}."
                 )
             return True
         if plan.is_empty:

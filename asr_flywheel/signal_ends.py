@@ -1,4 +1,4 @@
-"""How a signal ends a run: in seconds, in one line, with the exit code that shells expect."""
+"""How a signal ends a command: in seconds, in one line, with the exit code that shells expect."""
 
 from __future__ import annotations
 
@@ -33,13 +33,17 @@ class SignalExit(SystemExit):
 
 
 @contextmanager
-def ended_by_signals(*, server_apart: bool = True) -> Iterator[None]:
+def ended_by_signals(
+    kept: str = "what is finished and the checkpoints", *, server_apart: bool = True
+) -> Iterator[None]:
     """End the block by SIGINT or SIGTERM with a line on how to go on, without a traceback.
 
     Prefect takes SIGTERM while a flow runs. It records the crash and then hands the signal on to
-    the handler that was there before, which is ours. Who had a handler before us keeps it.
+    the handler that was there before, which is ours. Who had a handler before us keeps it, and a
+    signal that is ignored, as by `nohup`, stays ignored.
 
     Args:
+        kept: what the same command goes on from.
         server_apart: whether the run's own server is kept out of the signal's way here; the import
             that this takes may be made elsewhere.
 
@@ -55,13 +59,13 @@ def ended_by_signals(*, server_apart: bool = True) -> Iterator[None]:
     if before is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _end)
     try:
-        with _not_held_up_by_a_lost_server():
+        with _not_held_up_by_a_lost_server(kept):
             yield
     except KeyboardInterrupt:
-        _tell(signal.SIGINT, sys.stderr)
+        _tell(signal.SIGINT, kept, sys.stderr)
         raise SignalExit(signal.SIGINT) from None
     except SignalExit as ended:
-        _tell(ended.number, sys.stderr)
+        _tell(ended.number, kept, sys.stderr)
         raise SignalExit(ended.number) from None
     finally:
         if before is signal.SIG_DFL:
@@ -73,18 +77,17 @@ def _end(number: int, _: FrameType | None) -> None:
     raise SignalExit(number)
 
 
-def _tell(number: int, stream: TextIO) -> None:
+def _tell(number: int, kept: str, stream: TextIO) -> None:
     name = signal.Signals(number).name
     print(
-        f"stopped by {name}: give the same command again to go on; what is finished and the "
-        "checkpoints are kept",
+        f"stopped by {name}: give the same command again to go on from {kept}",
         file=stream,
         flush=True,
     )
 
 
 @contextmanager
-def _not_held_up_by_a_lost_server() -> Iterator[None]:
+def _not_held_up_by_a_lost_server(kept: str) -> Iterator[None]:
     """End the process some seconds after a signal if it waits for its own server, which is gone.
 
     Prefect asks such a server again for minutes, and prints a trace each time. Whoever stops a
@@ -98,7 +101,7 @@ def _not_held_up_by_a_lost_server() -> Iterator[None]:
         with come:
             while not over.is_set():
                 if found := _ENDING & set(come.recv(64)):
-                    _await_end(over, next(iter(found)))
+                    _await_end(over, next(iter(found)), kept)
 
     before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     Thread(target=watch, daemon=True).start()
@@ -110,7 +113,7 @@ def _not_held_up_by_a_lost_server() -> Iterator[None]:
         told.close()  # the thread reads nothing, and ends
 
 
-def _await_end(over: Event, number: int) -> None:
+def _await_end(over: Event, number: int, kept: str) -> None:
     began, stream = time.monotonic(), sys.stderr
     while not over.wait(_LOOK_EVERY_S):
         if not own_server_is_gone():
@@ -119,6 +122,6 @@ def _await_end(over: Event, number: int) -> None:
             # What Prefect says from here on is that it cannot reach it.
             sys.stderr = io.StringIO()
         if time.monotonic() - began > LONGEST_S:
-            _tell(number, stream)
+            _tell(number, kept, stream)
             os._exit(128 + number)
             return

@@ -18,6 +18,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 
 from flows import prefect_helpers
+from tasks.common.shell_words import in_shell
 from tasks.data.cycle_folder import clinic_names
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def how_to_delete_runs() -> str:
         )
     return (
         f"A flow run's log goes with its run. No server is named, so that they are in "
-        f"{settings.home}/prefect.db: PREFECT_HOME={settings.home} prefect flow-run delete ID"
+        f"{settings.home}/prefect.db: PREFECT_HOME={in_shell(settings.home)} prefect flow-run "
+        "delete ID"
     )
 
 

@@ -11,6 +11,7 @@ import typer
 from asr_flywheel.options import JsonOption
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import spelled_as
+from tasks.common.shell_words import in_shell
 
 app = typer.Typer()
 # Here it is no option.
@@ -39,6 +40,11 @@ def runs_command(
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
+    if not found:
+        of_these = f" of {prefix}" if prefix else ""
+        typer.echo(
+            f"{store}: holds no complete run{of_these}. `asr-flywheel run --store` keeps one."
+        )
     for run in found:
         size = f"{run['files']} files, {run['bytes'] / 1e6:.1f} MB"
         typer.echo(
@@ -66,7 +72,7 @@ def fetch(
     if not found:
         raise InputError(
             f"{cycle}: the store has no complete run of it{f' with id {run}' if run else ''}. "
-            f"Fix: see what there is with `asr-flywheel runs {store}`."
+            f"Fix: see what there is with `asr-flywheel runs {in_shell(store)}`."
         )
     targets = archive.fetch(place, found[0], directory, typer.echo)
     audit_log.record(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr_flywheel.chosen_runtime import choose_runtime
-from asr_flywheel.interruption import resumable
 from asr_flywheel.options import (
     DEFAULTS,
     CycleArgument,
@@ -25,6 +24,7 @@ from asr_flywheel.options import (
     print_json,
     refuse_without,
 )
+from asr_flywheel.signal_ends import ended_by_signals
 from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import renamed
@@ -198,7 +198,7 @@ def import_command(
         shortest=trained.min_duration,
         longest=max_duration or trained.max_duration,
     )
-    with resumable("the import"):
+    with ended_by_signals("what is converted", server_apart=False):
         summary = import_source(source, cycle, settings, command=sys.argv, report=say)
     audit_log.record(
         cycle.absolute().parent,

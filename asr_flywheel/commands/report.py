@@ -66,6 +66,9 @@ def history(
     """Print the result of each cycle, the trend of KER, and the champion model."""
     from rich.console import Console
 
+    from tasks.common.shell_words import in_shell
+    from tasks.data.cycle_folder import LABELLED_NAME
+    from tasks.records.run_record import RECORD_NAME
     from tasks.reporting.history import read_history
 
     found = read_history(root)
@@ -74,9 +77,16 @@ def history(
         return
     console = Console(highlight=False, soft_wrap=True)
     if found.is_empty:
+        labelled = root.absolute() / LABELLED_NAME
+        elsewhere = any(labelled.glob(f"cycle*/{RECORD_NAME}"))
         console.print(
-            f"{root.absolute()}: no run has finished here yet. `asr-flywheel run CYCLE` makes the "
-            "first.",
+            f"{root.absolute()}: no run has finished here yet. "
+            + (
+                f"Those on labelled cycles are in {labelled}: `asr-flywheel history "
+                f"{in_shell(labelled)}`."
+                if elsewhere
+                else "`asr-flywheel run CYCLE` makes the first."
+            ),
             markup=False,
         )
         _print_problems(console, found)

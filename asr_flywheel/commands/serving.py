@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import contextmanager, nullcontext
 from enum import StrEnum
@@ -21,6 +22,7 @@ from asr_flywheel.options import (
 )
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
+from tasks.common.shell_words import in_shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -258,7 +260,7 @@ def _write(tuned: Tuned, found: Accepted, out: Path | None, *, as_json: bool) ->
     typer.echo("\n".join(f"- {line}" for line in checked))
     typer.echo(
         f"Next, on the host that will serve: NIM_IMAGE=<a container of {found.target.family}> "
-        f"{folder / handoff_package.SCRIPT_NAME}"
+        f"{in_shell(folder / handoff_package.SCRIPT_NAME)}"
     )
 
 
@@ -325,9 +327,11 @@ def _export(
         for warning in bundle.record["warnings"]:
             typer.echo(f"- note: {warning}")
     if engine is not EdgeEngine.ONNX:
-        named = " ".join(f"--bundle {bundle.folder}" for bundle in bundles)
+        named = [word for bundle in bundles for word in ("--bundle", str(bundle.folder))]
         recordings = (source.evaluated.previous or source.evaluated).path
-        typer.echo(f"Next: asr-flywheel validate-serving {recordings} {named}")
+        typer.echo(
+            f"Next: asr-flywheel validate-serving {in_shell(recordings)} {shlex.join(named)}"
+        )
 
 
 def _accepted(found: Accepted | Refusal, *, as_json: bool) -> Accepted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tasks.common.shell_words import in_shell
 from tasks.stages.check_result import CheckResult, CheckStatus
 
 _URL = "PREFECT_API_URL"
@@ -53,6 +54,8 @@ def _check_server(url: str, pool: str) -> tuple[CheckResult, ...]:
         says = f"none is online for pool {pool!r}: launched runs wait"
         return (
             *results,
-            CheckResult("worker", CheckStatus.NOTE, says, f"asr-flywheel worker --pool {pool}"),
+            CheckResult(
+                "worker", CheckStatus.NOTE, says, f"asr-flywheel worker --pool {in_shell(pool)}"
+            ),
         )
     return (*results, CheckResult("worker", CheckStatus.OK, ", ".join(online)))

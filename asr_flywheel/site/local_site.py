@@ -22,6 +22,7 @@ from flows.deployment_names import POOL, PROJECT
 from tasks.common import atomic_files
 from tasks.common.errors import FlywheelError
 from tasks.common.processes import group_lives, process_status
+from tasks.common.shell_words import in_shell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +98,7 @@ class Site:
             if (port := self._read_record("server").get("port", self.port)) != self.port:
                 raise FlywheelError(
                     f"{self.folder}: this site runs on port {port}. Fix: use that one, or end it: "
-                    f"asr-flywheel site down --dir {self.folder}"
+                    f"asr-flywheel site down --dir {in_shell(self.folder)}"
                 )
         elif self.answers():
             # It would answer for ours, and get our deployments and a worker of ours.

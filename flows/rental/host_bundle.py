@@ -13,6 +13,7 @@ from flows.deployment_names import PROJECT
 from tasks.airgap import sendable_bundle
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import name_of
+from tasks.common.shell_words import in_shell
 from tasks.gpu_hosts import gpu_prices, remote_scripts
 from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.gpu_hosts.ssh import HostError, retry_connection
@@ -156,14 +157,15 @@ def choose_interpreter(host: str, found: HostPlatform, bundle: BundlePlan) -> st
     if found.machine != about.machine:
         raise HostError(
             f"{host}: is {found.machine}, and the bundle is for {about.machine}. Fix: asr-flywheel "
-            f"bundle make --machine {found.machine}."
+            f"bundle make --machine {in_shell(found.machine)}."
         )
     needed = bundle.content.glibc
     minor = found.glibc.removeprefix("2.")
     if minor.isdigit() and int(minor) < needed:
         raise HostError(
             f"{host}: has glibc {found.glibc}, and the bundle's wheels need 2.{needed}. Fix: "
-            f"asr-flywheel bundle make --glibc {found.glibc}, or a host with a newer system."
+            f"asr-flywheel bundle make --glibc {in_shell(found.glibc)}, or a host with a "
+            "newer system."
         )
     for path, version in found.pythons:
         if version == about.python:

@@ -17,6 +17,7 @@ from flows import gpu_slots, prefect_helpers
 from flows.console import print_stage
 from flows.deployment_names import POOL
 from tasks.common.errors import FlywheelError, InputError
+from tasks.common.shell_words import in_shell
 from tasks.gpu_hosts import lease as leases
 from tasks.gpu_hosts.ssh import HostError
 from tasks.records.cost_ledger import RentalOutcome
@@ -122,7 +123,7 @@ def raise_release_alarm(lease: Lease, why: str) -> HostReleaseError:
         f"HOST STILL OUT: {lease.host} ({lease.provider['provider']}, {lease.sku}, "
         f"{lease.usd_per_hour:.2f} $ an hour, lease {lease.lease}) could not be given back: {why} "
         f"Fix: `asr-flywheel rent --reap` tries again; or end it at its provider by hand, then "
-        f"`asr-flywheel rent --forget {lease.lease}`."
+        f"`asr-flywheel rent --forget {in_shell(lease.lease)}`."
     )
     _print_alarm(text)
     if not prefect_helpers.is_named():

@@ -25,6 +25,7 @@ from tasks.airgap.bundle_manifest import (
 )
 from tasks.airgap.bundle_parts import verify_parts
 from tasks.common.errors import InputError
+from tasks.common.shell_words import in_shell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,7 +224,7 @@ def _require_same_code(parts: VerifiedParts, code: Path) -> None:
         raise InputError(
             f"{wheel.name}: the bundle's code is not that of this machine ({code}): "
             f"{', '.join(different[:_NAMED])}{more}. Fix: {_MAKE} --python "
-            f"{parts.manifest.about.python} --source {code}."
+            f"{parts.manifest.about.python} --source {in_shell(code)}."
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_target(target: Path) -> None:
-    """Refuse a file's place that is a folder, or whose folder cannot be one.
+    """Refuse a file's place that is a folder, or whose folder cannot be one or be written.
 
     Raises:
         InputError: nothing could be written there.
@@ -32,6 +33,20 @@ def check_target(target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(target, error) from error
+    require_writable(target.parent, "choose another place")
+
+
+def require_writable(folder: Path, fix: str) -> None:
+    """Refuse a folder into which this user may not write, before there is anything to write.
+
+    Raises:
+        InputError: names it and the fix.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{folder}: this user may not write there. Fix: make it a folder that you may write "
+            f"to, or {fix}."
+        )
 
 
 def unwritable(target: Path, error: OSError) -> InputError | DiskFullError:
@@ -103,7 +118,8 @@ def new_folder(target: Path, mode: int) -> Iterator[Path]:
 
     Args:
         target: which is not there yet.
-        mode: its rights.
+        mode: the rights of others. Its owner may read and write it, also where it is made after the
+            rights of a source that nobody may write.
 
     Raises:
         InputError: it cannot be written, or ``target`` is there already.
@@ -112,7 +128,7 @@ def new_folder(target: Path, mode: int) -> Iterator[Path]:
     refuse_taken(target)
     with hidden_folder(target) as work:
         yield work
-        work.chmod(mode)  # until then only its owner can read it
+        work.chmod(mode | stat.S_IRWXU)  # until then only its owner can read it
         try:
             work.replace(target)
         except OSError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common.parameter_names import name_of
+from tasks.common.shell_words import in_shell
 from tasks.data import findings
 from tasks.data.audio_paths import as_posix, is_url, is_windows
 
@@ -127,5 +128,5 @@ def _advise_missing(name: str) -> str:
     folder = name.rpartition("\\" if "\\" in name else "/")[0]
     return (
         "copy the recordings into the cycle's folder, laid out as they were, or rewrite the "
-        f"manifest: asr-flywheel paths MANIFEST --out COPY --map '{folder}=OURS'"
+        f"manifest: asr-flywheel paths MANIFEST --out COPY --map {in_shell(f'{folder}=OURS')}"
     )

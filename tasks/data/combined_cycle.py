@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
@@ -18,6 +18,7 @@ from tasks.data import audio_probe
 from tasks.data.audio_probe import Unreadable
 from tasks.data.brought_recordings import BroughtRecordings, find_recording
 from tasks.data.canonical import canonical
+from tasks.data.combined_conversations import number_apart
 from tasks.data.cycle_folder import FORMULARY_NAME, require_cycle_name
 from tasks.data.manifest import read_manifest, write_manifest
 from tasks.data.new_cycle import MANIFEST_NAME, free_name, new_cycle, refuse_content
@@ -127,8 +128,7 @@ def combine_cycles(
             words, or ``out`` has rows already.
     """
     check_combination(sources, out)
-    rows = [row for source in sources for row in _read(source)]
-    kept, repeated = _without_repeated(rows)
+    kept, repeated = _without_repeated(_read_all(sources))
     with new_cycle(out, sources[0].path.stat().st_mode & 0o777) as work:
         recordings = BroughtRecordings(work)
         brought = [recordings.bring(row.cycle, row.utterance) for row in kept]
@@ -191,6 +191,32 @@ def _read(cycle: Cycle) -> list[CombinedRow]:
     return rows
 
 
+def _read_all(sources: Sequence[Cycle]) -> list[CombinedRow]:
+    """Read all rows; conversations of other recordings that have one number get another."""
+    read = [_read(source) for source in sources]
+    known = []
+    for source, rows in zip(sources, read, strict=True):
+        recordings = {
+            str(entry.get("audio_filepath")): str(entry["recording_sha256"])
+            for entry in _read_provenance(source)
+            if entry.get("recording_sha256")
+        }
+        known.append(
+            [
+                (row.utterance.conversation, recordings[row.utterance.audio_filepath])
+                for row in rows
+                if row.utterance.conversation and row.utterance.audio_filepath in recordings
+            ]
+        )
+    return [
+        replace(row, utterance=row.utterance.with_conversation(names[row.utterance.conversation]))
+        if row.utterance.conversation in names
+        else row
+        for rows, names in zip(read, number_apart(known), strict=True)
+        for row in rows
+    ]
+
+
 def _without_repeated(rows: Sequence[CombinedRow]) -> tuple[list[CombinedRow], list[str]]:
     """Return the rows whose sound no earlier source has, and a sentence on each of the others.
 
@@ -204,7 +230,10 @@ def _without_repeated(rows: Sequence[CombinedRow]) -> tuple[list[CombinedRow], l
         if other.cycle is row.cycle:
             kept.append(row)  # within one manifest it is a matter of preflight
         elif canonical(other.utterance.text) != canonical(row.utterance.text):
-            wrong.append(f"{row} has the sound of {other}, and other words")
+            wrong.append(
+                f"{row} has the sound of {other}, and other words: {row.utterance.text!r}, not "
+                f"{other.utterance.text!r}"
+            )
         else:
             differs = "" if other.utterance.flagged == row.utterance.flagged else _OTHER_TERMS
             repeated.append(f"{row} has the sound and the words of {other}{differs}")
@@ -222,13 +251,16 @@ _OTHER_TERMS = "; its terms are others, and the earlier row's count"
 
 def _provenance(cycle: Cycle, names: dict[tuple[Path, str], str]) -> Iterator[dict[str, Any]]:
     """Yield what an import wrote down of a source's rows, under the recordings' new names."""
-    path = cycle.path / PROVENANCE
-    if not path.is_file():
-        return
-    for entry in atomic_files.read_jsonl(path):
+    for entry in _read_provenance(cycle):
         name = names.get((cycle.path, str(entry.get("audio_filepath"))))
         if name is not None:
             yield {**entry, "audio_filepath": name}
+
+
+def _read_provenance(cycle: Cycle) -> list[dict[str, Any]]:
+    """Return what an import wrote down of a cycle's rows; nothing where none did."""
+    path = cycle.path / PROVENANCE
+    return atomic_files.read_jsonl(path) if path.is_file() else []
 
 
 def _take_along(sources: Sequence[Cycle], out: Path, work: Path) -> None:

@@ -20,6 +20,8 @@ OFFLINE_NAME = "offline_hyps.jsonl"
 IMPORTED_NAME = "per_sample.json"
 OWN_BASELINE_NAME = "own_baseline.jsonl"
 """The baseline of a cycle's own rows, beside what the run on the cycle before left."""
+RUN_NAMES = ("baseline_hyps.jsonl", "crossfit_hyps.jsonl")
+"""What a run writes beside offline_hyps.jsonl: a base's rows; every row by a fold's model."""
 FORMULARY_NAME = "formulary.txt"
 PHRASES_NAME = "phrases.txt"
 KEPT_NAME = "kept"
@@ -65,6 +67,12 @@ class Cycle:
     def leaderboard(self) -> Path:
         """The leaderboard as Markdown; the same content lies beside it as JSON."""
         return self.path / f"leaderboard_cycle{self.number}.md"
+
+    @property
+    def found_leaderboard(self) -> Path:
+        """The leaderboard that is there; a renumbered folder has that of its former number."""
+        former = [] if self.leaderboard.is_file() else [*self.path.glob("leaderboard_cycle*.md")]
+        return former[0] if len(former) == 1 else self.leaderboard
 
     @property
     def next(self) -> Cycle:

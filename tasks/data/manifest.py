@@ -96,6 +96,10 @@ class Utterance:
         """Return the same row with its audio at another path."""
         return replace(self, audio_filepath=audio_filepath)
 
+    def with_conversation(self, conversation: str) -> Utterance:
+        """Return the same row in a conversation of another name."""
+        return replace(self, extra={**self.extra, CONVERSATION: conversation})
+
     def with_text(self, text: str) -> Utterance:
         """Return the same row with another transcript."""
         return replace(self, text=text)

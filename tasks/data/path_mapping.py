@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.common.shell_words import in_shell
 from tasks.data.audio_paths import host_path
 from tasks.data.manifest import read_manifest, write_manifest
 
@@ -96,7 +97,7 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
         else:
             new_paths.append(str(mapping.target / path.relative_to(mapping.source)))
     if unmapped_rows:
-        maps = " ".join(f"--map '{one}=PLACE'" for one in list(unmapped_folders)[:5])
+        maps = " ".join(f"--map {in_shell(f'{one}=PLACE')}" for one in list(unmapped_folders)[:5])
         sources = ", ".join(str(mapping.source) for mapping in ordered)
         raise InputError(
             f"{manifest}: {len(unmapped_rows)} rows cannot be rewritten (mapped: {sources}). "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.common.parameter_names import name_of
+from tasks.common.shell_words import in_shell
 from tasks.data import findings
 from tasks.data.spelling_advice import advise_spelling
 from tasks.data.text_normalizer import normalise
@@ -28,8 +29,9 @@ def check_tags(utterances: Iterable[Utterance], manifest: Path) -> Iterable[Mani
                 utterance.row,
                 " ".join(tags),
                 "the text holds tags that nobody said; they would be trained and scored as words",
-                f"asr-flywheel tags {manifest.name} --out COPY --drop tag keeps the words around "
-                "them, and --drop row leaves the row out; put the copy in the manifest's place",
+                f"asr-flywheel tags {in_shell(manifest)} --out COPY --drop tag keeps the words "
+                "around them, and --drop row leaves the row out; put the copy in the manifest's "
+                "place",
             )
 
 

@@ -35,8 +35,8 @@ def coverage_warnings(
     if known:
         yield (
             f"{known} of {len(utterances)} rows of the manifest are left out, since the model that "
-            f"was evaluated was trained on them or chosen by them. KER rests on the other "
-            f"{baseline.n} rows of the baseline; scoring it again would not change that."
+            "was evaluated, or the base, was trained on them or chosen by them. KER rests on the "
+            f"other {baseline.n} rows of the baseline; scoring it again would not change that."
         )
     if missing:
         yield (

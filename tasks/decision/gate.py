@@ -57,6 +57,8 @@ class GateInputs:
         left_out: rows of the same file that the model was trained on or chosen by; they are no
             part of ``baseline``.
         holds_evaluation: whether the folder has the evaluation of a run on the cycle before.
+        other_model: why the evaluation that is there is no baseline, with the fix: it is known to
+            be of another model than the base.
     """
 
     utterances: Sequence[Utterance] | None
@@ -69,6 +71,7 @@ class GateInputs:
     base_notes: tuple[str, ...] = ()
     left_out: Scores | None = None
     holds_evaluation: bool = False
+    other_model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,10 @@ def _refusals(evidence: GateInputs, policy: GatePolicy) -> Iterable[Reason]:
             Action.EVALUATE,
             neighbour_stages.EVAL,
             f"There is no baseline: score the cycle first with {neighbour_stages.EVAL} "
-            "(or `asr-flywheel transcribe`).",
+            "(or `asr-flywheel transcribe`)."
+            if evidence.other_model is None
+            else f"There is no baseline of {evidence.base.name} ({neighbour_stages.EVAL}). "
+            f"{evidence.other_model}",
         )
     yield from _language_refusals(evidence.utterances or ())
     yield from _base_refusals(evidence.base, evidence.method)

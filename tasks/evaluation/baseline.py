@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.data.cycle_folder import OFFLINE_NAME, OWN_BASELINE_NAME, Cycle
+from tasks.data.cycle_folder import OFFLINE_NAME, OWN_BASELINE_NAME, RUN_NAMES, Cycle
 from tasks.evaluation.result_reading import read_results
 from tasks.evaluation.scoring import Scores, score
 
@@ -30,7 +30,17 @@ class Baseline:
     @property
     def imported(self) -> bool:
         """Whether another decoder than this tool's made the result, such as a hosted endpoint."""
-        return self.path.name not in {OFFLINE_NAME, OWN_BASELINE_NAME}
+        # A row that was decoded here has the hash of its samples, whatever its file's name is; of
+        # earlier versions' rows only the names tell.
+        return self.path.name not in {OFFLINE_NAME, OWN_BASELINE_NAME, *RUN_NAMES} and any(
+            row.row.audio_sha256 is None for row in self.scores.rows
+        )
+
+    @property
+    def model_sha256(self) -> str | None:
+        """The hash of the model that all rows are of; None where they do not say, or differ."""
+        named = {row.row.model_sha256 for row in self.scores.rows}
+        return named.pop() if len(named) == 1 else None
 
     @property
     def unseen(self) -> Scores:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 AUDIO_SHA256 = "audio_sha256"
 """The optional field with the hash of a recording's samples, by which two evaluations match."""
+MODEL_SHA256 = "model_sha256"
+"""The optional field with the hash of the model that wrote the hypothesis."""
 
 
 class Partition(StrEnum):
@@ -60,6 +62,7 @@ class Hypothesis:
         bandwidth: ``narrow`` where the source held a telephone's bandwidth; else None.
         audio_sha256: hash of the recording's samples; None where no recording was read, and in
             evaluations of version 0.2 and older.
+        model_sha256: hash of the model, where `asr-flywheel transcribe` decoded the row; else None.
     """
 
     audio_filepath: str
@@ -76,6 +79,7 @@ class Hypothesis:
     terms: tuple[RowTerm, ...] = ()
     bandwidth: str | None = None
     audio_sha256: str | None = None
+    model_sha256: str | None = None
 
     @property
     def flagged(self) -> tuple[RowTerm, ...]:
@@ -111,8 +115,8 @@ class Hypothesis:
     def as_dict(self) -> dict[str, Any]:
         """Return the row as the file holds it: every field, None as null.
 
-        ``group``, ``terms``, ``bandwidth`` and ``audio_sha256``, which no contract has, are there
-        only where the row has them.
+        ``group``, ``terms``, ``bandwidth``, ``audio_sha256`` and ``model_sha256``, which no
+        contract has, are there only where the row has them.
         """
         return {
             "audio_filepath": self.audio_filepath,
@@ -124,6 +128,7 @@ class Hypothesis:
             **({} if self.group is None else {GROUP: self.group}),
             **({} if self.bandwidth is None else {BANDWIDTH: self.bandwidth}),
             **({} if self.audio_sha256 is None else {AUDIO_SHA256: self.audio_sha256}),
+            **({} if self.model_sha256 is None else {MODEL_SHA256: self.model_sha256}),
         }
 
 

@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from sys import intern
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tasks.common.counted import counted
@@ -19,7 +20,7 @@ from tasks.data.row_terms import TERMS, sound_terms
 from tasks.data.term_checks import read_terms
 from tasks.data.transcript_tags import find_tags
 from tasks.data.vocabularies import find_spelling
-from tasks.evaluation.hypotheses import AUDIO_SHA256, Hypothesis, Partition
+from tasks.evaluation.hypotheses import AUDIO_SHA256, MODEL_SHA256, Hypothesis, Partition
 from tasks.evaluation.result_advice import advise_encoding, advise_line
 from tasks.evaluation.result_checks import (
     CATEGORY_VALUES,
@@ -287,4 +288,5 @@ def _hypothesis(record: Mapping[str, Any]) -> Hypothesis:
         terms=sound_terms(record[TERMS]) if TERMS in record else (),
         bandwidth=bandwidth_of(record),
         audio_sha256=sha256 if isinstance(sha256 := record.get(AUDIO_SHA256), str) else None,
+        model_sha256=intern(model) if isinstance(model := record.get(MODEL_SHA256), str) else None,
     )

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from tasks.common import atomic_files, schemas
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
+from tasks.common.shell_words import in_shell
 from tasks.gpu_hosts.host_settings import Provider
 from tasks.gpu_hosts.providers import open_host
 from tasks.records import cost_ledger
@@ -172,7 +173,7 @@ def read(lease: str) -> Lease | None:
         raise InputError(
             f"{path}: the record of a host that may be out cannot be read ({wrong}). Fix: look for "
             f"a host with {lease} in its name at its provider (at Brev: `brev ls --all`) and end "
-            f"it by hand, then `asr-flywheel rent --forget {lease}`."
+            f"it by hand, then `asr-flywheel rent --forget {in_shell(lease)}`."
         ) from wrong
     return record
 

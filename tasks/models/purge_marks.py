@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
+from tasks.common.shell_words import in_shell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,5 +114,5 @@ def require_accepted(model: Path, use: str) -> Path:
     raise InputError(
         f"{model}: was trained on {trained} purged since, and is refused "
         f"{use}. Fix: train again without them (`asr-flywheel run` on the cycle's manifest as it "
-        f"is now), or accept the model: asr-flywheel purge CYCLE --accept {model}"
+        f"is now), or accept the model: asr-flywheel purge CYCLE --accept {in_shell(model)}"
     )

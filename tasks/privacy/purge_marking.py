@@ -185,7 +185,7 @@ def _mark_folder(
     """
     names = [_BOOST]
     if not board_only:
-        board = cycle.leaderboard.with_suffix(".json").name
+        board = cycle.found_leaderboard.with_suffix(".json").name
         names += [run_record.RECORD_NAME, run_record.DECISION_NAME, board]
     note = None
     for name in names:
@@ -195,9 +195,9 @@ def _mark_folder(
             changes.rewrite_json(cycle.path / name, document, "marks the figures")
     if note is None:
         return False
-    if not board_only and (text := changes.text(cycle.leaderboard)) is not None:
-        changes.rewrite(cycle.leaderboard, _with_note(text, note), "marks the figures")
-    for page in sorted(cycle.path.glob(f"*_cycle{cycle.number}.html")):
+    if not board_only and (text := changes.text(cycle.found_leaderboard)) is not None:
+        changes.rewrite(cycle.found_leaderboard, _with_note(text, note), "marks the figures")
+    for page in sorted(cycle.path.glob("*_cycle[0-9]*.html")):
         is_older = board_only and not page.name.startswith("boost_")
         if not is_older and (text := changes.text(page)) is not None:
             changes.rewrite(page, mark_page(text, note), "marks the figures")

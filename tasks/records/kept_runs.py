@@ -10,7 +10,6 @@ same model again makes the copy needless, and removes it.
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
-from tasks.data.cycle_folder import IMPORTED_NAME, KEPT_NAME, Cycle
+from tasks.common.shell_words import in_shell
+from tasks.data.cycle_folder import IMPORTED_NAME, KEPT_NAME, Cycle, cycle_number
 from tasks.decision.decision_table import Verdict
 from tasks.records import run_record
 from tasks.training.run import MODEL_NAME
@@ -98,6 +98,10 @@ def _tuned_cycle(evaluated: Cycle) -> Path:
 
 
 def _place(following: Cycle, name: str) -> Cycle:
+    # A clinic that renumbers its cycles leaves the numbers of the folders that are preserved.
+    for record in (following.path / KEPT_NAME / name).glob(f"cycle*/{run_record.RECORD_NAME}"):
+        if (number := cycle_number(record.parent.name)) is not None:
+            return Cycle(record.parent, number)
     return Cycle(following.path / KEPT_NAME / name / following.path.name, following.number)
 
 
@@ -172,7 +176,7 @@ def beside_verdict(kept: Mapping[str, Any], clinic: Path | None = None) -> str:
 
 
 def _hand_on(cycle: Path | str) -> str:
-    return f"`asr-flywheel handoff {shlex.quote(str(cycle))}`"
+    return f"`asr-flywheel handoff {in_shell(cycle)}`"
 
 
 def preserve(following: Cycle) -> KeptRun | None:

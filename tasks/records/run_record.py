@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
+from tasks.data.cycle_folder import RUN_NAMES
 from tasks.evaluation.leaderboard_markdown import leaderboard_as_markdown
 from tasks.evaluation.strict_table import table_origin
 from tasks.training.run_info import versions
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from tasks.transcription.audio_sets import Transcript
 
 RECORD_NAME = "run.json"
-CROSS_FITTED_NAME = "crossfit_hyps.jsonl"
-"""Every row by a model that never saw it, where the run cross-fitted."""
+BASELINE_NAME, CROSS_FITTED_NAME = RUN_NAMES
+"""The base's rows; every row by a model that never saw it, where the run cross-fitted."""
 GENERAL_NAMES = ("general_baseline_hyps.jsonl", "general_hyps.jsonl")
 """General English by the base and by the tuned model, where there is a guardrail."""
 JOINED_NAME = "general_joined_hyps.jsonl"
@@ -41,7 +42,6 @@ cross-fitted rows by the base and by their fold's model."""
 NONSPEECH_NAME = "nonspeech_hyps.jsonl"
 """What both models find in recordings without speech."""
 DECISION_NAME = "decision.json"
-BASELINE_NAME = "baseline_hyps.jsonl"
 _BEGUN = ".run-begun"
 
 
@@ -132,7 +132,7 @@ def read_leaderboard(cycle: Cycle) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read.
     """
-    return _read(cycle.leaderboard.with_suffix(".json"), Schema.LEADERBOARD, ("sections",))
+    return _read(cycle.found_leaderboard.with_suffix(".json"), Schema.LEADERBOARD, ("sections",))
 
 
 def write_leaderboard(cycle: Cycle, board: Leaderboard) -> None:
@@ -249,10 +249,13 @@ def read(cycle: Cycle) -> dict[str, Any]:
     """
     path = cycle.path / RECORD_NAME
     if not path.is_file():
-        raise InputError(
-            f"{cycle.path}: holds no finished run ({RECORD_NAME}). Fix: name the folder that a run "
-            "left its evaluation in, or run `asr-flywheel run` first."
+        fix = (
+            f"name {cycle.next.path}, where the run on {cycle.path.name} left its evaluation"
+            if is_complete(cycle.next)
+            else "name the folder that a run left its evaluation in, or run `asr-flywheel run` "
+            "first"
         )
+        raise InputError(f"{cycle.path}: holds no finished run ({RECORD_NAME}). Fix: {fix}.")
     return _read(path, Schema.RUN, ("preflight", "sft", "decision"))
 
 

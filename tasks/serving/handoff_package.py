@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.shell_words import in_shell
 from tasks.data.cycle_folder import PHRASES_NAME
 from tasks.decision.decision_table import Verdict
 from tasks.evaluation.result_reading import read_hypotheses
@@ -81,8 +82,8 @@ def find_tuned(cycle: Cycle) -> Tuned:
             return _read_tuned(evaluated)
     raise InputError(
         f"{cycle.path}: no finished run has tuned a model on this cycle. Fix: "
-        f"`asr-flywheel run {cycle.path.name}`; `asr-flywheel handoff --model FILE` only says how "
-        "a .nemo is served."
+        f"`asr-flywheel run {in_shell(cycle.path)}`; `asr-flywheel handoff --model FILE` only "
+        "says how a .nemo is served."
     )
 
 

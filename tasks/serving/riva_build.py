@@ -170,7 +170,7 @@ mkdir -p "$NIM_EXPORT_PATH"
 for folder in "$PWD" "$NIM_EXPORT_PATH"; do
   [ "$(stat -c %u "$folder")" = {CONTAINER_USER} ] && continue
   chown {CONTAINER_USER}:{CONTAINER_USER} "$folder" 2>/dev/null || {{
-    echo "Fix: sudo chown {CONTAINER_USER}:{CONTAINER_USER} $folder" >&2
+    echo "Fix: sudo chown {CONTAINER_USER}:{CONTAINER_USER} '$folder'" >&2
     exit 1
   }}
 done

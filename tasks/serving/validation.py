@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 
 from tasks.common.errors import InputError
+from tasks.common.shell_words import in_shell
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.audio_probe import PCM_16, read_16_bits
 from tasks.data.manifest import require_content
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from tasks.serving.riva_client import Client
 
 _USUAL_RATE = 16000
-BASELINE_NAME = "baseline_hyps.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ def find_offline(cycle: Cycle, offline: Path | None) -> Path:
     if not offline.is_file():
         raise InputError(
             f"{offline}: there is no offline evaluation to compare with. Fix: "
-            f"`asr-flywheel transcribe {cycle.path.name} --model …`, or name one with --offline."
+            f"`asr-flywheel transcribe {in_shell(cycle.path)} --model MODEL`, or name one with "
+            "--offline."
         )
     return offline
 
@@ -190,9 +191,11 @@ def _read_other_models(
     plan: ValidationPlan, offline: Sequence[Hypothesis]
 ) -> dict[str, dict[str, str]]:
     """Read the base's evaluation of the same rows, which a run leaves beside the tuned model's."""
-    path = plan.folder / BASELINE_NAME
+    path = plan.folder / run_record.BASELINE_NAME
     if not path.is_file() or path == plan.offline:
         return {}
     recordings = {row.audio_filepath for row in offline}
     base = {row.audio_filepath: row.hyp for row in read_hypotheses(path)}
-    return {f"the base ({BASELINE_NAME})": {k: v for k, v in base.items() if k in recordings}}
+    return {
+        f"the base ({run_record.BASELINE_NAME})": {k: v for k, v in base.items() if k in recordings}
+    }

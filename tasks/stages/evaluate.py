@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
@@ -48,7 +49,8 @@ def evaluation_target(cycle: Cycle, out: Path | None) -> Path:
     path is own_baseline.jsonl.
 
     Raises:
-        InputError: it cannot be written, or the folder has an evaluation and no rows to score.
+        InputError: it or the cycle's folder cannot be written, or the folder has an evaluation and
+            no rows to score.
     """
     holds_evaluation = run_record.is_complete(cycle) or run_record.was_begun(cycle)
     if holds_evaluation and not cycle.manifest.exists():
@@ -58,6 +60,8 @@ def evaluation_target(cycle: Cycle, out: Path | None) -> Path:
             f"{cycle.path.name} gets rows of its own with `asr-flywheel combine` or `import` "
             "(docs/next-month.md)."
         )
+    # Beside the result, the folder keeps what was decoded.
+    atomic_files.require_writable(cycle.path, "name a copy of it in a folder of yours")
     target = out or (cycle.own_baseline if holds_evaluation else cycle.offline_hyps)
     atomic_files.check_target(target)
     return target
@@ -97,7 +101,11 @@ def write_evaluation(
     """
     clinic = cycle.path.parent
     roles = roles_for_rows(tuned_models.roles_of(file, clinic), checked.rows, clinic)
-    rows = hypotheses(checked.rows, transcript, roles=roles)
+    sha256 = hashing.sha256(file)
+    rows = [
+        replace(row, model_sha256=sha256)
+        for row in hypotheses(checked.rows, transcript, roles=roles)
+    ]
     name_entries = leaderboard.partition_entries if roles.seen else leaderboard.baseline_entries
     entries = name_entries(model, score(rows))
     note = describe_set_apart(checked.set_apart)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import FlywheelError, InputError
+from tasks.common.shell_words import in_shell
 from tasks.models import catalog, hub_cache
 from tasks.models.catalog import Status
 from tasks.models.nemo_archive import check_safe, open_archive
@@ -111,7 +112,9 @@ def _check_base_file(name: str, label: str) -> CheckResult:
     if hub_cache.find_cached(listed.name, listed.revision) is not None:
         return CheckResult("base", CheckStatus.OK, f"{listed.name} is in the cache")
     says = f"{listed.name} is not in the Hugging Face cache: the run downloads it first"
-    return CheckResult("base", CheckStatus.NOTE, says, f"asr-flywheel bases {listed.name}")
+    return CheckResult(
+        "base", CheckStatus.NOTE, says, f"asr-flywheel bases {in_shell(listed.name)}"
+    )
 
 
 def store(context: CheckContext, check: Callable[[str], None]) -> CheckResult:

@@ -32,6 +32,7 @@ from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
 from tasks.records import run_record, verdict_ledger
+from tasks.stages.evaluated_model import explain_other_model, warn_of_other_base
 from tasks.stages.looser_split import require_rows_of_split
 from tasks.stages.partition_marks import mark_parts
 from tasks.stages.split_command import keep_used_split
@@ -69,6 +70,9 @@ def run_gate(
     previous = cycle.previous
     known_now = cycle.manifest.exists()
     known_before = previous is not None and previous.manifest.is_file()
+    other_model = None if baseline is None else explain_other_model(cycle, base, baseline)
+    if other_model is not None:
+        baseline = None
     if baseline is not None:
         baseline = _known_to_base(cycle, base, baseline)
     reviews = read_reviews(cycle)
@@ -88,7 +92,8 @@ def run_gate(
         else None,
         baseline_notes=()
         if baseline is None
-        else (*_of_other_model(cycle, base, baseline), *baseline.notes, *foreign),
+        else (*warn_of_other_base(cycle, base, baseline), *baseline.notes, *foreign),
+        other_model=other_model,
         base_notes=base_notes,
         holds_evaluation=run_record.is_complete(cycle),
         left_out=None
@@ -115,25 +120,6 @@ def _describe_base(cycle: Cycle, base: str) -> tuple[catalog.Base, tuple[str, ..
         "what that model has lost. Fix: tune the base that it was tuned from."
     )
     return described, (warning,)
-
-
-def _of_other_model(cycle: Cycle, base: str, baseline: Baseline) -> tuple[str, ...]:
-    """Say so where the baseline is what the run on the cycle before left, of another model."""
-    if baseline.path != cycle.offline_hyps or not run_record.is_complete(cycle):
-        return ()
-    model = Path(base).expanduser()
-    record = atomic_files.read_json(cycle.path / run_record.RECORD_NAME)
-    sft = record.get("sft") if isinstance(record, dict) else None
-    tuned = sft.get("model_sha256") if isinstance(sft, dict) else None
-    if model.is_file() and hashing.sha256(model) == tuned:
-        return ()
-    note = (
-        f"The baseline is {baseline.path.name} of {cycle.path}: the evaluation of the model that "
-        f"cycle {cycle.number - 1} tuned, and not of {base}. Its KER says nothing about {base}. "
-        f"Fix: `asr-flywheel transcribe {cycle.path} --model {base}` scores this cycle's rows, and "
-        "writes own_baseline.jsonl, which then counts."
-    )
-    return (note,)
 
 
 def _known_to_base(cycle: Cycle, base: str, baseline: Baseline) -> Baseline:

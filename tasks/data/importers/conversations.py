@@ -5,17 +5,15 @@ Such rows share a speaker, a room and a topic; a split by conversations keeps th
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from tasks.data.combined_conversations import NUMBERED
 from tasks.data.manifest import CONVERSATION, group_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Entries = Callable[[], Iterable[Mapping[str, Any]]]
-
-_NUMBERED = re.compile(r"recording (\d+)")
 
 
 def with_conversations(entries: Entries) -> Iterator[dict[str, Any]]:
@@ -44,7 +42,7 @@ def _name_recordings(entries: Entries) -> dict[str, str]:
     highest = 0
     for entry in entries() if spans else ():
         own = group_of(entry["record"], CONVERSATION)
-        if own is not None and (match := _NUMBERED.fullmatch(own)):
+        if own is not None and (match := NUMBERED.fullmatch(own)):
             highest = max(highest, int(match[1]))
         if (recording := _recording(entry)) in spans:
             rows[recording] = rows.get(recording, 0) + 1

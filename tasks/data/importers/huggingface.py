@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
+from tasks.common.shell_words import in_shell
 from tasks.data.importers import table
 from tasks.data.importers.source_rows import (
     SKIP_FIX,
@@ -141,7 +142,7 @@ def _rows(source: Path, loaded: Any, options: ReadOptions) -> Iterator[Found]:  
         if part not in names:
             raise InputError(
                 f"{source}: has the splits {', '.join(names)}. "
-                f"Fix: name one with --part {names[0]}."
+                f"Fix: name one with --part {in_shell(names[0])}."
             )
         loaded = loaded[part]
     audio = [name for name, kind in loaded.features.items() if isinstance(kind, datasets.Audio)]

@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
+from tasks.common.shell_words import in_shell
 from tasks.data.importers.source_rows import (
     SKIP_FIX,
     RowFault,
@@ -168,7 +169,7 @@ def map_columns(source: Path, header: Sequence[str], options: ReadOptions) -> di
             candidates = " or ".join(repr(header[place]) for place in found)
             raise InputError(
                 f"{source}: {name} may be {candidates}. "
-                f"Fix: say which, with --column {name}='{header[found[0]]}'."
+                f"Fix: say which, with --column {in_shell(f'{name}={header[found[0]]}')}."
             )
         if found:
             columns[name] = found[0]
@@ -229,7 +230,7 @@ def _sheet(source: Path, part: str | None) -> Iterator[tuple[str, list[str]]]:
         if part is None and len(book.sheetnames) > 1:
             raise InputError(
                 f"{source}: has several sheets ({', '.join(book.sheetnames)}). "
-                f"Fix: name one with --part '{book.sheetnames[0]}'."
+                f"Fix: name one with --part {in_shell(book.sheetnames[0])}."
             )
         sheet = book[part or book.sheetnames[0]]
         for line_number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):

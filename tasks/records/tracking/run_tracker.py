@@ -12,6 +12,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import FlywheelError
+from tasks.common.shell_words import in_shell
 from tasks.data.cycle_folder import Cycle, cycle_folders
 from tasks.records.tracking import finished_run
 from tasks.records.tracking.outbox import FOLDER, Outbox, outboxes
@@ -141,8 +142,8 @@ class RunTracker:
             told = describe(outbox, state)
             if state.sent < outbox.last:
                 told += (
-                    f". They are kept: `asr-flywheel track {self._cycle.path} --to "
-                    f"{self._target.uri}` sends them"
+                    f". They are kept: `asr-flywheel track {in_shell(self._cycle.path)} --to "
+                    f"{in_shell(self._target.uri)}` sends them"
                 )
             self._report(told)
 

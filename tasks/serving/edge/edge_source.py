@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.models import catalog
+from tasks.records.run_record import BASELINE_NAME
 from tasks.serving import handoff_package, model_card
 from tasks.serving.handoff import Refusal, judge
-from tasks.serving.validation import BASELINE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

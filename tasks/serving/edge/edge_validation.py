@@ -12,6 +12,7 @@ from tasks.common.work_folders import work_folder
 from tasks.evaluation.hypotheses import hypothesis_for, write_hypotheses
 from tasks.evaluation.result_reading import read_hypotheses
 from tasks.models import catalog
+from tasks.records.run_record import BASELINE_NAME
 from tasks.records.served_figures import PARITY_NAME, TUNED
 from tasks.serving import parity, parity_report
 from tasks.serving.causes import Cause, CauseName
@@ -27,7 +28,6 @@ from tasks.serving.edge.bundle import EdgeEngine
 from tasks.serving.edge.http_transcription import transcribe_over_http
 from tasks.serving.edge.repairs import RepairResult
 from tasks.serving.parity import THRESHOLDS, MismatchKind
-from tasks.serving.validation import BASELINE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -20,17 +20,18 @@ _WORKS = """
 import signal, sys, time
 # Whoever starts the tests in the background may have it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from asr_flywheel.interruption import resumable
-with resumable("the work"):
+from asr_flywheel.signal_ends import ended_by_signals
+with ended_by_signals("what is decoded", server_apart=False):
     print("begun", flush=True)
     time.sleep(60)
+assert not [name for name in sys.modules if name.split(".")[0] == "prefect"]  # seconds to import
 """
-SAID = "was stopped: the same command goes on from there"
+SAID = "give the same command again to go on from what is decoded"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_command_says_so_in_a_line_and_ends_as_before(number: signal.Signals) -> None:
-    """By the signal itself, so that a shell or a cluster sees what happened."""
+def test_a_stopped_command_says_how_to_go_on(number: signal.Signals) -> None:
+    """In one line, with the exit code that a shell gives to the signal."""
     with subprocess.Popen(
         [sys.executable, "-c", _WORKS],
         stdout=subprocess.PIPE,
@@ -41,8 +42,8 @@ def test_a_stopped_command_says_so_in_a_line_and_ends_as_before(number: signal.S
         assert work.stdout.readline() == "begun\n"
         work.send_signal(number)
         _, complained = work.communicate(timeout=30)
-    assert complained.splitlines()[0].startswith(f"the work {SAID}")
-    assert work.returncode == -number
+    assert complained.splitlines() == [f"stopped by {number.name}: {SAID}"]
+    assert work.returncode == 128 + number
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
@@ -82,7 +83,10 @@ def test_a_stopped_run_is_done_by_the_same_command(tmp_path: Path) -> None:
         assert any(" sft " in line for line in run.stdout)
         run.terminate()
         _, complained = run.communicate(timeout=60)
-    assert "stopped by SIGTERM: give the same command again to go on" in complained
+    assert (
+        "stopped by SIGTERM: give the same command again to go on from what is finished"
+        in complained
+    )
     assert run.returncode == 128 + signal.SIGTERM
     again = subprocess.run(command, cwd=clinic, env=environment, capture_output=True, check=False)
     assert again.returncode == 0, again.stderr

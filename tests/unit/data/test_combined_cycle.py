@@ -15,6 +15,7 @@ from tasks.data.audio_checks import AudioLimits
 from tasks.data.combined_cycle import CombineSummary, combine_cycles
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.preflight import preflight
+from tasks.data.source_spans import PROVENANCE
 from tests.support import factories
 
 if TYPE_CHECKING:
@@ -94,11 +95,14 @@ def test_a_sound_is_there_once_and_the_other_row_is_told(tmp_path: Path) -> None
 
 
 def test_one_sound_with_two_texts_stops_it(tmp_path: Path) -> None:
-    """Both rows are named, and nothing is written."""
+    """Both rows are named with their texts, and nothing is written."""
     first = make(tmp_path / "cycle1", (0, "stop aspirin"))
     second = make(tmp_path / "cycle2", (3, "no pain"), (0, "give aspirin"))
     before = factories.snapshot(tmp_path)
-    with pytest.raises(InputError, match=r"row 2 of .*cycle2 has the sound of row 1 of .*cycle1"):
+    said = (
+        r"row 2 of .*cycle2 has the sound of row 1 of .*cycle1.*'give aspirin', not 'stop aspirin'"
+    )
+    with pytest.raises(InputError, match=said):
         combine(tmp_path / "cycle3", first, second)
     assert factories.snapshot(tmp_path) == before
 
@@ -195,3 +199,17 @@ def test_the_command_prints_what_it_wrote(
     assert '"act": "combine"' in (tmp_path / "audit.jsonl").read_text()
     assert call(first, tmp_path / "cycle3") == 2
     assert "`asr-flywheel combine cycle1 new/cycle2 cycle2`" in capsys.readouterr().err
+
+
+def test_conversations_that_imports_numbered_alike_stay_apart(tmp_path: Path) -> None:
+    """Else a split by conversations would keep the two months' first recordings together."""
+    first = make(tmp_path / "cycle1", (0, "one"), (1, "two"), conversation_id="recording 1")
+    second = make(tmp_path / "new/cycle2", (2, "three"), (3, "four"), conversation_id="recording 1")
+    by_hand = make(tmp_path / "more/cycle3", (4, "five"), conversation_id="recording 1")
+    for folder in (first, second):
+        lines = [{**row, "recording_sha256": folder.name} for row in rows_of(folder / PROVENANCE)]
+        factories.write_rows(folder / PROVENANCE, lines)
+    (by_hand / PROVENANCE).unlink()
+    combine(tmp_path / "cycle4", first, second, by_hand)
+    found = [row["conversation_id"] for row in rows_of(tmp_path / "cycle4/manifest.jsonl")]
+    assert found == [*["recording 1"] * 2, *["recording 2"] * 2, "recording 1"]

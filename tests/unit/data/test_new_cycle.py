@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,3 +83,10 @@ def test_marks_of_two_reviews_with_one_name_both_stay(tmp_path: Path) -> None:
     names = sorted(path.name for path in target.iterdir())
     assert names == ["review_cycle1.json", "review_cycle2-2.json", "review_cycle2.json"]
     assert (target / "review_cycle2.json").read_text() == "mine"
+
+
+def test_a_cycle_from_a_source_that_nobody_may_write_can_be_written(tmp_path: Path) -> None:
+    """Its owner scores and tunes it; others may do there what they may in the source."""
+    with new_cycle(tmp_path / "cycle2", 0o555) as work:
+        (work / "manifest.jsonl").write_text("")
+    assert stat.S_IMODE((tmp_path / "cycle2").stat().st_mode) == 0o755

@@ -107,6 +107,24 @@ def test_an_imported_evaluation_is_labelled_as_another_decoders(tmp_path: Path) 
     assert own.scores.n == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "sha256", "imported"),
+    [
+        ("baseline_hyps.jsonl", None, False),
+        ("crossfit_hyps.jsonl", None, False),
+        ("march.jsonl", "ab" * 32, False),
+        ("served_hyps.jsonl", None, True),
+    ],
+)
+def test_what_was_decoded_here_is_no_import_whatever_its_name_is(
+    tmp_path: Path, name: str, sha256: str | None, *, imported: bool
+) -> None:
+    """A run's own files, and what `transcribe --out` wrote; a served row has no hash."""
+    row = {**ROW, "audio_sha256": sha256}
+    found = read_baseline(factories.write_rows(tmp_path / name, [row]))
+    assert found.imported is imported
+
+
 def test_half_a_surrogate_pair_is_refused_with_its_row(tmp_path: Path) -> None:
     """It could be scored, but no leaderboard could be written with it."""
     path = tmp_path / "per_sample.json"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.common import hashing
+from tasks.common.errors import InputError
 from tasks.data.cycle_folder import Cycle, clinic_of, open_cycle
 from tasks.privacy import purge, retention
 from tasks.privacy.retention import RetentionRule
@@ -212,3 +213,26 @@ def test_a_store_gets_it_with_its_own_run_alone(tmp_path: Path) -> None:
     sent = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
     assert sent
     assert not [path for path in sent if "kept" in path.parts]
+
+
+def test_a_preserved_run_is_found_where_the_cycles_were_renumbered(tmp_path: Path) -> None:
+    """Its own folders keep their numbers; leaderboard and hand-off are read under the former."""
+    following = finish(tmp_path)
+    kept_runs.preserve(following)
+    finish(tmp_path, b"worse", decision="discard")
+    for number in (2, 1):
+        (tmp_path / f"cycle{number}").rename(tmp_path / f"cycle1{number}")
+    renumbered = open_cycle(tmp_path / "cycle12")
+    (run,) = kept_runs.preserved_in(renumbered)
+    assert (run.evaluated.path.name, run.has_model) == ("cycle2", True)
+    board = {"schema": "asr-flywheel-leaderboard/1", "sections": []}
+    for name in ("leaderboard_cycle2.md", "leaderboard_cycle2.json"):
+        (renumbered.path / name).write_text(json.dumps(board))
+    assert run_record.read_leaderboard(renumbered)["sections"] == []
+
+
+def test_a_record_that_is_not_there_names_the_folder_that_has_it(tmp_path: Path) -> None:
+    """The run's own cycle is named most often; its evaluation lies in the next one."""
+    following = finish(tmp_path)
+    with pytest.raises(InputError, match=f"name {following.path}, where the run on cycle1 left"):
+        run_record.read(open_cycle(tmp_path / "cycle1"))

@@ -284,3 +284,11 @@ def test_cycles_whose_strict_views_read_different_tables_are_told(tmp_path: Path
     assert says in CliRunner().invoke(app, ["history", str(tmp_path)]).output.replace("\n", " ")
     later = open_cycle(tmp_path / "cycle3")
     assert says in render(gather(later, run_record.read(later)))
+
+
+def test_a_clinic_whose_runs_are_on_labelled_cycles_is_told_where_they_are(tmp_path: Path) -> None:
+    """Both folders hold cycles of one number."""
+    (tmp_path / "cycle1").mkdir()
+    clinic(tmp_path / "labelled", held_out(20, 5))
+    told = CliRunner().invoke(app, ["history", str(tmp_path)]).stdout
+    assert f"`asr-flywheel history {tmp_path}/labelled`" in told

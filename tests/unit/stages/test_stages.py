@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,7 +52,7 @@ def manifest_rows(n: int) -> list[dict[str, str]]:
 
 def fill(folder: Path, rows: int, missed: int, n: int) -> Path:
     """A cycle with a manifest and an evaluation."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     factories.write_rows(folder / "manifest.jsonl", manifest_rows(rows))
     write_hypotheses(folder / "offline_hyps.jsonl", factories.evaluated(missed, n))
     return folder
@@ -304,6 +306,17 @@ def test_a_runs_results_are_not_replaced_by_a_baseline(tmp_path: Path) -> None:
     assert evaluate.evaluation_target(folder, tmp_path / "other.jsonl").name == "other.jsonl"
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cycle's own, which keeps what was decoded, and that of the result."""
+    cycle = open_cycle(fill(tmp_path / "cycle1", 120, 1, 10))
+    for locked in (cycle.path, tmp_path / "results"):
+        monkeypatch.setattr("os.access", lambda path, _, locked=locked: path != locked)
+        with pytest.raises(InputError, match=f"{locked}: this user may not write there. Fix"):
+            evaluate.evaluation_target(cycle, tmp_path / "results" / "hyps.jsonl")
+
+
 def test_rows_that_are_not_there_cannot_be_scored(tmp_path: Path) -> None:
     """A run has left its evaluation; the message names the cycle with the rows, and the command."""
     (tmp_path / "cycle2").mkdir()
@@ -316,13 +329,20 @@ def test_rows_that_are_not_there_cannot_be_scored(tmp_path: Path) -> None:
     assert "that cycle 1 tuned. It gets rows with `asr-flywheel combine`" in reason.message
 
 
-def test_the_gate_says_whose_evaluation_it_took(tmp_path: Path) -> None:
-    """That of last month's model is not the base's; the base's own goes before it."""
-    folder = fill(tmp_path / "cycle2", 120, 1, 10)
-    (folder / "run.json").write_text('{"schema": "asr-flywheel-run/1", "sft": {}}')
-    warning = judged(folder).warnings[0]
-    assert "the evaluation of the model that cycle 1 tuned, and not of parakeet" in warning
-    assert f"`asr-flywheel transcribe {folder} --model parakeet-tdt-0.6b-v2`" in warning
+@pytest.mark.parametrize("left", ["run.json", ".run-begun"])
+def test_another_models_evaluation_is_no_baseline(tmp_path: Path, left: str) -> None:
+    """That of last month's model, finished or not, decides nothing; the base's own is asked for."""
+    folder = fill(tmp_path / "ward 3" / "cycle2", 120, 1, 10)
+    (folder / left).write_text('{"schema": "asr-flywheel-run/1", "sft": {}}')
+    refused = judged(folder)
+    assert (refused.passed, refused.action) == (False, Action.EVALUATE)
+    assert "ker" not in refused.figures
+    (reason,) = refused.reasons
+    assert "the evaluation of the model that cycle 1 tuned, and not of parakeet" in reason.message
+    assert "KER is" not in reason.message
+    (command,) = re.findall(r"`asr-flywheel (.*?)`", reason.message)
+    assert shlex.split(command)[:2] == ["transcribe", str(folder)]
+    assert shlex.split(command)[2:] == ["--model", "parakeet-tdt-0.6b-v2"]
     rows = [
         Hypothesis(row["audio_filepath"], row["text"], "", "aspirin", "drug")
         for row in manifest_rows(120)

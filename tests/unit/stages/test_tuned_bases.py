@@ -219,6 +219,13 @@ def test_an_evaluation_by_a_tuned_model_marks_what_it_was_trained_on(
     )
     assert judged.figures["priority"] == {"drug": {"rows": 5, "n": 1, "ker": 1.0}}
     other = factories.write_nemo(cycle / "other.nemo", spelling=b"another")
+    for base, count in ((copied, 0), (other, 1)):
+        judged = prepare.run_gate(
+            open_cycle(later), str(base), GatePolicy(), baseline, catalog.Method.SFT
+        )
+        told = [line for line in judged.warnings if "is by another model" in line]
+        assert len(told) == count
+        assert all(f"transcribe {later} --model {base}` scores" in line for line in told)
     evaluate.write_evaluation(
         open_cycle(later), later / "offline_hyps.jsonl", "base", other, checked, transcript
     )
