@@ -16,6 +16,7 @@ from tasks.common.shell_words import in_shell
 REPOSITORY = Path(__file__).parents[3]
 PACKAGES = ("asr_flywheel", "blocks", "flows", "tasks")
 COMMANDS = "|".join(typer.main.get_group(app).commands)
+PROGRAM = "asr-flywheel "
 # From the command's name to its end: a backtick, or what ends a clause.
 IN_COMMAND = re.compile(rf"asr-flywheel (?:{COMMANDS})\b[^`.;,:)]*\Z")
 
@@ -28,7 +29,9 @@ def test_a_value_is_one_word(value: str) -> None:
 
 def unquoted(source: str) -> list[tuple[int, str]]:
     """Values that a text puts into a command of this program as they are: line and expression."""
-    found = []
+    found: list[tuple[int, str]] = []
+    if PROGRAM not in source:
+        return found
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.JoinedStr):
             continue
