@@ -2,12 +2,12 @@
 # NeMo 3.0.0: with semi-sorted batches and several GPUs an epoch leaves rows out and trains others twice.
 #
 # SemiSortBatchSampler is a DistributedSampler and has a seed, 42 if nothing is said. One would expect each row once in an
-# epoch, on one of the ranks. But only the order of the batches comes from that seed. Which rows a rank gets comes from a sort
-# by durations with noise, and the noise from NumPy's global generator, which nobody seeds unless the script
-# does. Each rank sorts for itself and takes every n-th row of its own order. So with 2 ranks about a quarter of
-# the rows is in no batch of an epoch, with 4 nearly a third; as many places go to rows that another rank has as well. Nothing
-# tells: each rank has the right number of batches. With one NumPy seed in all ranks each row comes once, until a
-# single number is drawn on one of them alone.
+# epoch, on one of the ranks. But only the order of the batches comes from that seed. Which rows a rank gets comes from
+# a sort by durations with noise, and the noise from NumPy's global generator, which nobody seeds unless the script
+# does. Each rank sorts for itself and takes every n-th row of its own order. So with 2 ranks about a quarter of the
+# rows is in no batch of an epoch, with 4 nearly a third; as many places go to rows that another rank has as well.
+# Nothing tells: each rank has the right number of batches. With one NumPy seed in all ranks each row comes once, until
+# a single number is drawn on one of them alone.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

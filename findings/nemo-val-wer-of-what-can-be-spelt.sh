@@ -18,7 +18,8 @@ python=$work/venv/bin/python
 "$python" -m pip install --quiet --disable-pip-version-check torch==2.13.0
 "$python" -m pip install --quiet --disable-pip-version-check "nemo_toolkit[asr]==3.0.0" numpy==2.4.6 numba==0.68.1 \
   lightning==2.4.0 sentencepiece==0.2.3
-"$python" -m pip list --disable-pip-version-check 2>/dev/null | grep -i -E '^(nemo_toolkit|nemo-toolkit|sentencepiece|torch) '
+"$python" -m pip list --disable-pip-version-check 2>/dev/null |
+  grep -i -E '^(nemo_toolkit|nemo-toolkit|sentencepiece|torch) '
 
 cat >"$work/validate.py" <<'PYTHON'
 """Make validation data and a model of each kind; score a model that writes its labels without a mistake."""

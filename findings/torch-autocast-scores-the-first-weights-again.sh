@@ -5,9 +5,9 @@
 # what the tensor holds. load_state_dict writes into the same tensors. So whoever opens autocast and no_grad once and loads
 # one checkpoint, average or mixture after the other tests the first one's linear layers again and again, with the norms
 # of the newest, which are computed in 32 bits and not copied. There is no warning, and the scores look sound.
-# With inference_mode in the place of no_grad, or with requires_grad_(False), nothing is kept and each scores as itself: what is
-# meant to have no influence on a forward pass decides. cache_enabled=False helps too, and so does a context for each
-# checkpoint; but not if these stand within another one, even one that only switches autocast off (enabled=False).
+# With inference_mode in the place of no_grad, or with requires_grad_(False), nothing is kept and each scores as itself:
+# what is meant to have no influence on a forward pass decides. cache_enabled=False helps too, and so does a context for
+# each checkpoint; but not if these stand within another one, even one that only switches autocast off (enabled=False).
 # A training whose steps stand within one context goes on with its first weights likewise: the loss never moves.
 set -euo pipefail
 work=$(mktemp -d)
