@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from asr_flywheel.options import JsonOption
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import spelled_as
 
@@ -40,7 +41,7 @@ def runs_command(
         typer.echo(json.dumps(found, indent=2))
         return
     for run in found:
-        size = f"{run['files']} files, {run['bytes'] / 1e6:.1f} MB"
+        size = f"{counted(run['files'], 'file')}, {run['bytes'] / 1e6:.1f} MB"
         typer.echo(
             f"{run['created']}  {run['clinic']}/cycle{run['cycle']}  {run['run']}  "
             f"{run['verdict']}  {size}"

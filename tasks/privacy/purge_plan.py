@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import FORMULARY_NAME, PHRASES_NAME
 from tasks.privacy import clinic_files
@@ -157,7 +158,7 @@ def _scrubbed(path: Path, traces: RecordingTraces, mark: str) -> FileChange | No
     if changed is None or changed == text:
         return None
     lines = len(text.splitlines()) - len(changed.splitlines())
-    why = f"{lines} lines fewer" if lines > 0 else "names and texts taken out"
+    why = f"{counted(lines, 'line')} fewer" if lines > 0 else "names and texts taken out"
     return FileChange(path, ChangeKind.REWRITE, why, changed.encode())
 
 

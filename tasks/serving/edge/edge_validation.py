@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.common.work_folders import work_folder
@@ -219,7 +220,7 @@ def transcribe(
     atomic_files.check_target(target)
 
     def tell(number: int) -> None:
-        report(f"{number} of {len(plan.rows)} rows")
+        report(f"{number} of {counted(len(plan.rows), 'row')}")
 
     if served.server is None:
         recognizer = recognizers.load(served.bundle)
@@ -270,7 +271,10 @@ def compare(
         results = _repair(plan, served, differing[:MOST_REPAIRED], runtime, report)
         causes = repairs.attribute(results, len(comparison.rows))
     elif differing:
-        says = f"{len(differing)} of {len(comparison.rows)} rows differ; nothing was repaired"
+        says = (
+            f"{len(differing)} of {counted(len(comparison.rows), 'row')} "
+            f"{agreed(len(differing), 'differs', 'differ')}; nothing was repaired"
+        )
         causes = (Cause(CauseName.UNEXPLAINED, len(differing), (says,)),)
     by_audio = {row.audio_filepath: row for row in written}
     offline = tuple(row.offline for row in comparison.rows)
@@ -317,7 +321,10 @@ def _find_base(
     same = [row for row in differing if texts.get(row.offline.audio_filepath) == row.served]
     if len(same) < max(THRESHOLDS.explained * len(differing), THRESHOLDS.least_probed):
         return None
-    says = f"{len(same)} of {len(differing)} differing rows are the base's ({BASELINE_NAME})"
+    says = (
+        f"{len(same)} of {counted(len(differing), 'differing row')} "
+        f"{agreed(len(same), 'is', 'are')} the base's ({BASELINE_NAME})"
+    )
     return Cause(CauseName.BASE, len(differing), (says,))
 
 
@@ -343,7 +350,9 @@ def _repair(
         return (*of_server, _not_repaired(differing))
     with work_folder(plan.folder, ".repairs-") as work:
         parts = bundle.engine is EdgeEngine.SHERPA_ONNX and bundle.decoder.has_transducer
-        report(f"NeMo exports {model.name} and computes the features of {len(paths)} rows")
+        report(
+            f"NeMo exports {model.name} and computes the features of {counted(len(paths), 'row')}"
+        )
         exported = nemo_export.export(
             model,
             work / "graphs",
