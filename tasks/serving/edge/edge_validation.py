@@ -321,10 +321,7 @@ def _find_base(
     same = [row for row in differing if texts.get(row.offline.audio_filepath) == row.served]
     if len(same) < max(THRESHOLDS.explained * len(differing), THRESHOLDS.least_probed):
         return None
-    says = (
-        f"{len(same)} of {counted(len(differing), 'differing row')} "
-        f"{agreed(len(same), 'is', 'are')} the base's ({BASELINE_NAME})"
-    )
+    says = f"{len(same)} of {len(differing)} differing rows are the base's ({BASELINE_NAME})"
     return Cause(CauseName.BASE, len(differing), (says,))
 
 
@@ -350,9 +347,8 @@ def _repair(
         return (*of_server, _not_repaired(differing))
     with work_folder(plan.folder, ".repairs-") as work:
         parts = bundle.engine is EdgeEngine.SHERPA_ONNX and bundle.decoder.has_transducer
-        report(
-            f"NeMo exports {model.name} and computes the features of {counted(len(paths), 'row')}"
-        )
+        rows = counted(len(paths), "row")
+        report(f"NeMo exports {model.name} and computes the features of {rows}")
         exported = nemo_export.export(
             model,
             work / "graphs",
