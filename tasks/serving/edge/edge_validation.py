@@ -347,8 +347,7 @@ def _repair(
         return (*of_server, _not_repaired(differing))
     with work_folder(plan.folder, ".repairs-") as work:
         parts = bundle.engine is EdgeEngine.SHERPA_ONNX and bundle.decoder.has_transducer
-        rows = counted(len(paths), "row")
-        report(f"NeMo exports {model.name} and computes the features of {rows}")
+        report(f"NeMo exports {model.name} and computes the features of {len(paths)} rows")
         exported = nemo_export.export(
             model,
             work / "graphs",
