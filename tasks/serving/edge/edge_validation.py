@@ -271,10 +271,8 @@ def compare(
         results = _repair(plan, served, differing[:MOST_REPAIRED], runtime, report)
         causes = repairs.attribute(results, len(comparison.rows))
     elif differing:
-        says = (
-            f"{len(differing)} of {counted(len(comparison.rows), 'row')} "
-            f"{agreed(len(differing), 'differs', 'differ')}; nothing was repaired"
-        )
+        differ = agreed(len(differing), "differs", "differ")
+        says = f"{len(differing)} of {len(comparison.rows)} rows {differ}; nothing was repaired"
         causes = (Cause(CauseName.UNEXPLAINED, len(differing), (says,)),)
     by_audio = {row.audio_filepath: row for row in written}
     offline = tuple(row.offline for row in comparison.rows)
