@@ -238,3 +238,28 @@ def test_a_row_that_may_be_the_purged_one_keeps_none_of_its_words(
     apply(clinic, listed)
     assert "heffalump" not in deep.read_text()
     assert (clinic / "cycle1/note.md").read_text() == "stays\n"
+
+
+def test_a_folder_that_is_empty_then_goes_with_its_name(clinic: Path, tmp_path: Path) -> None:
+    """It may name the patient; folders outside of cycles, links and those in use stay."""
+    cycle = clinic / "cycle3"
+    outside = tmp_path / "recorder/visit-9"
+    outside.mkdir(parents=True)
+    linked = tmp_path / "disk/case-4"
+    linked.mkdir(parents=True)
+    (cycle / "linked").symlink_to(linked)
+    places = ("audio/mrs-x/visit-1", "audio/mrs-x/visit-2", "linked", str(outside), "audio/mr-y")
+    rows = []
+    for number, place in enumerate(places):
+        (cycle / place).mkdir(parents=True, exist_ok=True)
+        factories.write_wav(cycle / place / f"r{number}.wav", 0.1, seed=50 + number)
+        rows.append({"audio_filepath": f"{place}/r{number}.wav", "text": f"said so {number}"})
+    factories.write_rows(cycle / "manifest.jsonl", rows)
+    listed = tmp_path / "list.txt"
+    listed.write_text("r0.wav\nr1.wav\nr2.wav\nr3.wav\n")
+    apply(clinic, listed)
+    assert not (cycle / "audio/mrs-x").exists()
+    assert (cycle / "audio/mr-y/r4.wav").is_file()
+    assert (cycle / "linked").is_symlink()
+    assert not list(linked.iterdir())
+    assert outside.is_dir()
