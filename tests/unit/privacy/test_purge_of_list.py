@@ -263,3 +263,17 @@ def test_a_folder_that_is_empty_then_goes_with_its_name(clinic: Path, tmp_path: 
     assert (cycle / "linked").is_symlink()
     assert not list(linked.iterdir())
     assert outside.is_dir()
+
+
+def test_a_text_beside_a_recording_goes_with_it(clinic: Path, tmp_path: Path) -> None:
+    """It has its name; one of a recording that stays does not go, nor does a cycle's own file."""
+    cycle = clinic / "cycle1"
+    for name in ("audio/0.txt", "audio/0.TextGrid", "audio/1.txt", "0.txt", "audio/2.txt"):
+        (cycle / name).write_text("words of its own\n")
+    factories.write_wav(cycle / "audio/2.flac", 0.1, seed=77)
+    listed = tmp_path / "list.txt"
+    listed.write_text("cycle1/audio/0.wav\ncycle1/audio/2.wav\n")
+    said = apply(clinic, listed)
+    assert f"remove   {cycle / 'audio/0.txt'}: beside the recording, with its name" in said
+    left = {path.relative_to(cycle).as_posix() for path in cycle.rglob("*.[tT]*")}
+    assert left == {"audio/1.txt", "0.txt", "audio/2.txt"}
