@@ -12,7 +12,7 @@ import typer
 
 from asr_flywheel.options import print_json
 from blocks.parameter_types import store_from_here
-from tasks.common.counted import counted
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import KEEP_VARIABLE
 from tasks.common.shell_words import in_shell
@@ -117,7 +117,7 @@ def purge(request: PurgeRequest, settings: PurgeSettings) -> bool:
             from flows import purge_server  # noqa: PLC0415 - Prefect takes seconds to import
 
             gone = purge_server.delete_artifacts([trace for trace in shown if trace.deletable])
-            typer.echo(f"{gone} artifacts of the server deleted")
+            typer.echo(f"{counted(gone, 'artifact')} of the server deleted")
     return not plan.left and not refused
 
 
@@ -139,9 +139,9 @@ def purge_expired(clinic: Path, keep: str | None, *, dry: bool) -> None:
         typer.echo(str(part))
     size = f"{sum(part.bytes for part in parts) / 1e6:.1f} MB"
     typer.echo(
-        f"{len(parts)} parts, {size}: nothing was changed; to do it, add --apply"
+        f"{counted(len(parts), 'part')}, {size}: nothing was changed; to do it, add --apply"
         if dry
-        else f"{len(parts)} parts, {size} removed"
+        else f"{counted(len(parts), 'part')}, {size} removed"
     )
 
 
@@ -157,7 +157,8 @@ def accept_model(clinic: Path, model: Path) -> None:
         clinic, AuditedAct.ACCEPT, model=model.absolute().parent.name, trained=mark.trained
     )
     typer.echo(
-        f"{model}: accepted; it was trained on {mark.trained} recordings that were purged since"
+        f"{model}: accepted; it was trained on {counted(mark.trained, 'recording')} that "
+        f"{agreed(mark.trained, 'was', 'were')} purged since"
     )
 
 

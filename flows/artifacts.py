@@ -106,8 +106,8 @@ def split(parts: Split) -> None:
     chooses = f", {len(parts.selection)} to choose by" if parts.selection else ""
     print_stage(
         "split",
-        f"{len(parts.train)} rows to train on{chooses}, {len(parts.validation)} held out, "
-        f"disjoint by {parts.disjoint.names(by_term=parts.by_term)}",
+        f"{counted(len(parts.train), 'row')} to train on{chooses}, {len(parts.validation)} held "
+        f"out, disjoint by {parts.disjoint.names(by_term=parts.by_term)}",
     )
     for line in parts.warnings:
         print_stage("", f"warning: {line}")
@@ -122,7 +122,7 @@ def speed(transcripts: Mapping[str, Transcript]) -> None:
     """How fast each model decoded, or that it did not have to."""
     for name, one in transcripts.items():
         kept = len(one.hypotheses) - one.decoded
-        again = f"{kept} rows decoded before by the same model" if kept else ""
+        again = f"{counted(kept, 'row')} decoded before by the same model" if kept else ""
         new = f"{one.audio_seconds:.0f} s of audio, {one.rtfx:.0f} x real time"
         if one.how:
             print_stage("", f"{name}: {one.how}")
@@ -215,7 +215,7 @@ def grow_plan(cycle: Cycle, plan: GrowPlan | None) -> None:
     """What to add before the next turn, if the decision asks for it."""
     if plan is None:
         return
-    print_stage("grow", f"{plan.rows} rows to add: {cycle.path / MD_NAME}")
+    print_stage("grow", f"{counted(plan.rows, 'row')} to add: {cycle.path / MD_NAME}")
     create_markdown_artifact(
         key=artifact_key(cycle, "growth"),
         description=f"What to add after cycle {cycle.number}",
@@ -280,13 +280,15 @@ def seconds(cycle: Cycle, found: Mapping[str, Any]) -> None:
 def kept(cycle: Cycle, found: Kept, model: str) -> None:
     """Where the cycle's files are."""
     size = f"{found.bytes / 1e6:.1f} MB"
-    print_stage("store", f"{found.url}: {found.files} files, {size}, {found.sent} of them new")
+    print_stage(
+        "store", f"{found.url}: {counted(found.files, 'file')}, {size}, {found.sent} of them new"
+    )
     create_markdown_artifact(
         key=artifact_key(cycle, "store"),
         description=f"Files of cycle {cycle.number}",
         markdown="\n".join(
             [
-                f"# {found.files} files, {size}",
+                f"# {counted(found.files, 'file')}, {size}",
                 "",
                 f"- The tuned model: `{model}`",
                 f"- All files with their hashes: `{found.url}`",

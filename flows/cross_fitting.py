@@ -9,6 +9,7 @@ from flows import console
 from flows.preparation_tasks import known_recordings
 from flows.training_tasks import train_and_choose
 from flows.transcription_tasks import transcribe_models
+from tasks.common.counted import counted
 from tasks.evaluation import diff
 from tasks.evaluation.decoded_variants import DecodedVariants
 from tasks.evaluation.scoring import score
@@ -53,7 +54,9 @@ def cross_fit(
         disjoint=config.disjoint,
     )
     for place, data in enumerate(folds, start=1):
-        console.print_stage("fold", f"{place} of {len(folds)}: {len(data.split.validation)} rows")
+        console.print_stage(
+            "fold", f"{place} of {len(folds)}: {counted(len(data.split.validation), 'row')}"
+        )
         run.tracker.training = f"fold_{place}"
         shipped = train_and_choose(run, recipe, rows, data, general).shipped
         fold = dataclasses.replace(

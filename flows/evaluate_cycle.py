@@ -30,6 +30,7 @@ from flows.config_fields import (
 )
 from flows.parameters_without_effect import RUNTIME_RULES, effectless_where_it_runs
 from tasks.common import privacy_settings
+from tasks.common.counted import counted
 from tasks.common.effect_rules import refuse_effectless
 from tasks.common.parameter_model import ParameterModel
 from tasks.data.cycle_folder import Cycle, open_cycle
@@ -152,7 +153,7 @@ def transcribe_cycle(
     config: EvaluationConfig, model: Path, audio: AudioSet, runtime: Runtime, kept: TranscriptStore
 ) -> Transcript:
     """Decode the cycle; rows that the model has decoded before are not decoded again."""
-    console.print_stage("transcribe", f"{len(audio.audio)} rows by {config.model}")
+    console.print_stage("transcribe", f"{counted(len(audio.audio), 'row')} by {config.model}")
     slot = gpu_slots.gpu_slot(runtime.hardware.gpus)
     (transcript,) = offline.transcribe((model,), audio, runtime, kept, holding=slot)
     artifacts.speed({config.model: transcript})

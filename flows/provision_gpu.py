@@ -29,6 +29,7 @@ from flows.rental import host_bundle, host_release, remote_run
 from flows.rental.config import RentConfig
 from flows.rental.confirm import confirmed
 from flows.rental.plan import RentalPlan, plan
+from tasks.common.counted import agreed, counted
 from tasks.data.cycle_lock import lock_cycle
 from tasks.gpu_hosts import download, remote_scripts, upload
 from tasks.gpu_hosts import lease as leases
@@ -181,7 +182,11 @@ class RentalSession:
             print_stage("host", "the gate refused on the host: there is nothing to fetch")
             return None
         fetched = download.fetch(connection, placed, cargo, self._told(), config.patience_s)
-        print_stage("host", f"{fetched.files} files are here, each with the SHA-256 of its record")
+        print_stage(
+            "host",
+            f"{counted(fetched.files, 'file')} {agreed(fetched.files, 'is', 'are')} here, each "
+            "with the SHA-256 of its record",
+        )
         for kept in fetched.kept:
             print_stage("host", f"another model of that name lay here; it is {kept.name} now")
         for earlier in kept_runs.preserved_in(cargo.cycle.next):

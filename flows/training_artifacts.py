@@ -17,6 +17,7 @@ from rich.progress import Progress as Bar
 
 from flows.artifacts import artifact_key, figure
 from flows.console import console, print_stage
+from tasks.common.counted import counted
 from tasks.reporting import training_curve as training_curves
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def training(recipe: Recipe, gpus: int) -> Iterator[Callable[[TrainingProgress],
     """Yield a function that shows training progress, on the terminal and as an artifact."""
     epochs = f"{recipe.epochs} epochs" if recipe.epochs > 1 else "one epoch"
     rows = recipe.effective_batch * max(1, gpus)
-    print_stage("sft", f"{epochs}, {rows} rows a step" + (f" on {gpus} GPUs" if gpus > 1 else ""))
+    print_stage(
+        "sft", f"{epochs}, {counted(rows, 'row')} a step" + (f" on {gpus} GPUs" if gpus > 1 else "")
+    )
     # In a synchronous flow it answers at once; its published type allows for a coroutine.
     artifact = cast("UUID", create_progress_artifact(progress=0.0, description="SFT"))
     bar = Bar(

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows import console, gpu_slots, prefect_helpers, resolve_parameters
 from flows.config import CycleConfig
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError, TranscriptionError
 from tasks.common.parameter_names import name_of
 from tasks.data.cycle_folder import open_cycle
@@ -70,7 +71,9 @@ def transcribe_shard(config: ShardConfig) -> int:
         took = offline.decode(todo, runtime, kept, lambda line: console.print_stage("", line))
     rows = sum(audio.decodes for _, audio in todo)
     seconds = sum(audio.decoded_seconds for _, audio in todo)
-    console.print_stage("shard", f"{rows} rows, {seconds / max(sum(took), 1e-9):.0f} x real time")
+    console.print_stage(
+        "shard", f"{counted(rows, 'row')}, {seconds / max(sum(took), 1e-9):.0f} x real time"
+    )
     return rows
 
 
@@ -137,7 +140,9 @@ def share(
     if not todo:
         return
     shards = shard_files.cut(todo, config.shards)
-    console.print_stage("shards", f"{_rows(todo)} rows in {len(shards)} shards")
+    console.print_stage(
+        "shards", f"{counted(_rows(todo), 'row')} in {counted(len(shards), 'shard')}"
+    )
     folder = kept.folder / _LISTS
     lists = [shard_files.write(folder, shard) for shard in shards]
     runs = asyncio.run(_ask(config, lists))
@@ -148,7 +153,8 @@ def share(
         named = ", ".join(f"{run.name} ({run.state_name})" for run in failed)
         raise TranscriptionError(
             f"{len(failed)} of {len(shards)} shards did not finish: {named}. "
-            f"{_rows(todo) - _rows(left)} of {_rows(todo)} rows are decoded and kept. "
+            f"{_rows(todo) - _rows(left)} of {counted(_rows(todo), 'row')} "
+            f"{agreed(_rows(todo) - _rows(left), 'is', 'are')} decoded and kept. "
             "Fix: see the log of these runs, then start again; only the rest is decoded."
         )
 

@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, console, gpu_slots, transcribe_shards
 from flows.cycle_run import CycleRun
+from tasks.common.counted import counted
 from tasks.common.parameter_names import assignment
 from tasks.common.work_folders import work_folder
 from tasks.data import joined_sentences
@@ -145,7 +146,10 @@ def transcribe_cycle(
     """
     several = max(map(len, audio.every_shift), default=1)
     variants = f", judged rows {several} times" if several > 1 else ""
-    console.print_stage("transcribe", f"{len(audio.audio)} rows by {len(models)} models{variants}")
+    console.print_stage(
+        "transcribe",
+        f"{counted(len(audio.audio), 'row')} by {counted(len(models), 'model')}{variants}",
+    )
     slot = gpu_slots.gpu_slot(run.runtime.hardware.gpus)
     cache.folder.mkdir(parents=True, exist_ok=True)
     with work_folder(cache.folder, ".joined-") as folder:

@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, audit, console
 from tasks.common import privacy_settings
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import for_log, hides_texts
 from tasks.records import run_record
@@ -142,6 +143,6 @@ def validate_bundle(
     for cause in found.parity.causes:
         evidence = for_log("; ".join(cause.evidence))
         console.print_stage(
-            "", f"{cause.name.value} ({cause.rows} rows): {evidence}. {cause.remedy}."
+            "", f"{cause.name.value} ({counted(cause.rows, 'row')}): {evidence}. {cause.remedy}."
         )
     return found

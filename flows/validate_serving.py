@@ -15,6 +15,7 @@ from flows import artifacts, audit, console
 from flows.parameters_without_effect import effectless_in_validation
 from flows.serving_config import ServingConfig
 from tasks.common import privacy_settings
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import for_log, hides_texts
 from tasks.data.cycle_folder import open_cycle
@@ -158,9 +159,9 @@ def transcribe(config: ServingConfig, plan: ValidationPlan, client: Client) -> S
     served = endpoint_transcription.transcribe(
         plan.rows, client, target, config.concurrency, artifacts.throttled_printer(10.0, "serving")
     )
-    waits = f", {served.attempts} further attempts" if served.attempts else ""
+    waits = f", {counted(served.attempts, 'further attempt')}" if served.attempts else ""
     console.print_stage(
-        "serving", f"{target}: {len(served.heard)} rows, {served.asked} asked for{waits}"
+        "serving", f"{target}: {counted(len(served.heard), 'row')}, {served.asked} asked for{waits}"
     )
     return served
 
@@ -174,7 +175,11 @@ def boost(
         return None
     scores = config.boost_scores or word_boosting.scores_for(plan.flag)
     told = ", ".join(f"{score:g}" for score in scores)
-    console.print_stage("boost", f"{len(phrases)} phrases go with each recording, at score {told}")
+    console.print_stage(
+        "boost",
+        f"{counted(len(phrases), 'phrase')} {agreed(len(phrases), 'goes', 'go')} with each "
+        f"recording, at score {told}",
+    )
     found = boost_sweep.sweep(
         plan.rows,
         plan.offline,

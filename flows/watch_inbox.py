@@ -18,6 +18,7 @@ from flows import audit, console, events
 from flows.config import CycleConfig
 from flows.config_fields import WhenBusy
 from flows.prefect_helpers import is_transient_failure
+from tasks.common.counted import counted
 from tasks.common.parameter_model import ParameterModel
 from tasks.data.cycle_lock import CycleBusyError
 from tasks.records import inbox
@@ -74,7 +75,9 @@ def watch_inbox(config: WatchConfig) -> int:
     config.run_for(config.cycles / "cycle1")  # a wrong setting shows now, not at the first arrival
     store = open_store(config.store)
     found = inbox.arrivals(store, config.prefix, config.cycles)
-    console.print_stage("inbox", f"{store.url(config.prefix)}: {len(found)} new manifests")
+    console.print_stage(
+        "inbox", f"{store.url(config.prefix)}: {counted(len(found), 'new manifest')}"
+    )
     for arrival in found:
         take(config, store, arrival)
     return len(found)

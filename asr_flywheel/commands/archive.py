@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from asr_flywheel.options import JsonOption
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import spelled_as
 from tasks.common.shell_words import in_shell
@@ -46,7 +47,7 @@ def runs_command(
             f"{store}: holds no complete run{of_these}. `asr-flywheel run --store` keeps one."
         )
     for run in found:
-        size = f"{run['files']} files, {run['bytes'] / 1e6:.1f} MB"
+        size = f"{counted(run['files'], 'file')}, {run['bytes'] / 1e6:.1f} MB"
         typer.echo(
             f"{run['created']}  {run['clinic']}/cycle{run['cycle']}  {run['run']}  "
             f"{run['verdict']}  {size}"

@@ -39,6 +39,7 @@ from asr_flywheel.options import (
     slurm_settings,
     warn_of,
 )
+from tasks.common.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -244,10 +245,12 @@ def _print_result(result: BoostingResult, written: tuple[Path, ...]) -> None:
 
     lists, rows = result.lists, result.rows
     judged = result.boosted[boosting_inputs.JUDGED]
-    typer.echo(f"judged list: {lists.kind}; oracle list: {len(lists.oracle.phrases)} terms")
     typer.echo(
-        f"{len(rows.held_out)} held-out rows and {len(rows.judging)} sentences of general English "
-        "judge"
+        f"judged list: {lists.kind}; oracle list: {counted(len(lists.oracle.phrases), 'term')}"
+    )
+    typer.echo(
+        f"{counted(len(rows.held_out), 'held-out row')} and "
+        f"{counted(len(rows.judging), 'sentence')} of general English judge"
     )
     for line in boosting_figures.table(result.base, result.boosted, rows):
         typer.echo(line)

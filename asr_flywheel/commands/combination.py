@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from asr_flywheel.options import JsonOption, print_json
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 
 app = typer.Typer()
@@ -53,8 +54,10 @@ def combine(
         print_json({**asdict(summary), "notes": summary.notes})
         return
     counts = " + ".join(f"{rows} of {name}" for name, rows in summary.sources.items())
-    typer.echo(f"{target}: {summary.rows} rows = {counts}")
+    typer.echo(f"{target}: {counted(summary.rows, 'row')} = {counts}")
     if summary.repeated:
-        typer.echo(f"{len(summary.repeated)} rows are left out, since they are there already")
+        count = len(summary.repeated)
+        why = f"since {agreed(count, 'it is', 'they are')} there already"
+        typer.echo(f"{counted(count, 'row')} {agreed(count, 'is', 'are')} left out, {why}")
     for line in summary.notes:
         typer.echo(line)

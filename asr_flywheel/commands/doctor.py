@@ -17,6 +17,7 @@ from asr_flywheel.options import (
     check_options,
     print_json,
 )
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import FlywheelError, InputError
 
 if TYPE_CHECKING:
@@ -97,7 +98,10 @@ def _check_bundle() -> CheckResult:
         return CheckResult("bundle", CheckStatus.MISSING, says, fix)
     if state.damage:
         first = state.damage[0]
-        says = f"{len(state.damage)} files are missing or changed; {first.path} {first.reason}"
+        says = (
+            f"{counted(len(state.damage), 'file')} {agreed(len(state.damage), 'is', 'are')} "
+            f"missing or changed; {first.path} {first.reason}"
+        )
         return CheckResult("bundle", CheckStatus.MISSING, says, bundle_checks.REPAIR)
     if state.absent_images:
         says = f"{', '.join(state.absent_images)}: no engine here holds it"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from asr_flywheel.options import EXIT_FAILED, JsonOption, print_json, refuse_with
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import KEEP_VARIABLE
 
@@ -43,7 +44,7 @@ def audit(
                 }
             )
         elif found.problem is None:
-            typer.echo(f"{found.head.lines} lines, unbroken; head {found.head.sha256}")
+            typer.echo(f"{counted(found.head.lines, 'line')}, unbroken; head {found.head.sha256}")
         else:
             typer.echo(found.problem, err=True)
         if found.problem is not None:

@@ -33,7 +33,7 @@ from asr_flywheel.options import (
     check_options,
     print_json,
 )
-from tasks.common.counted import counted
+from tasks.common.counted import agreed, counted
 from tasks.data.transcript_tags import TagChoice
 from tasks.training import recipes
 from tasks.training.recipes import Recipe, RecipeName
@@ -297,13 +297,15 @@ def score(
         )
     if spelling["changed_by_hyphens"]:
         typer.echo(
-            f"{spelling['changed_by_hyphens']} rows have other figures than to the letter of the "
-            "contract: a dash between word characters is read as the hyphen"
+            f"{counted(spelling['changed_by_hyphens'], 'row')} "
+            f"{agreed(spelling['changed_by_hyphens'], 'has', 'have')} other figures than to the "
+            "letter of the contract: a dash between word characters is read as the hyphen"
         )
     if spelling["format_characters"]:
         typer.echo(
-            f"{spelling['format_characters']} rows hold invisible format characters, such as a "
-            "soft hyphen; they were dropped"
+            f"{counted(spelling['format_characters'], 'row')} "
+            f"{agreed(spelling['format_characters'], 'holds', 'hold')} invisible format "
+            "characters, such as a soft hyphen; they were dropped"
         )
     for note in summary.notes:
         typer.echo(f"note: {note}")

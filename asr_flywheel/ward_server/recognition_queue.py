@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asr_flywheel.ward_server.api_errors import ApiError
+from tasks.common.counted import agreed, counted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -52,8 +53,8 @@ class RecognitionQueue:
             raise ApiError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "busy",
-                f"{self._taken} requests are being worked on, and no more are taken. Try again in "
-                f"{wait} s.",
+                f"{counted(self._taken, 'request')} {agreed(self._taken, 'is', 'are')} being "
+                f"worked on, and no more are taken. Try again in {wait} s.",
                 headers={"Retry-After": str(wait)},
             )
         self._taken += 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.airgap import installed_bundle
 from tasks.airgap.bundle_installation import CURRENT, RELEASES
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.installation import RECORD_NAME, find_bundle_root
 
@@ -46,7 +47,7 @@ class InstallationState:
         bases = "".join(f", base {base.base}" for base in record.bases)
         return (
             f"{record.bundle[:12]} at {record.root}, installed {record.installed[:10]}, "
-            f"{len(record.records)} packages{bases}; files {how}"
+            f"{counted(len(record.records), 'package')}{bases}; files {how}"
         )
 
     def missing(self) -> str:
@@ -58,7 +59,7 @@ class InstallationState:
         lines = [f"bundle {self.summary()}"]
         lines += [f"{file.path}: {file.reason}" for file in self.damage[:most]]
         if len(self.damage) > most:
-            lines.append(f"and {len(self.damage) - most} more files")
+            lines.append(f"and {counted(len(self.damage) - most, 'more file')}")
         lines += [f"{image}: no engine here holds it" for image in self.absent_images]
         if missing := self.missing():
             lines.append(f"{missing}: not installed")

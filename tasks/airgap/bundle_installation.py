@@ -32,6 +32,7 @@ from tasks.airgap.bundle_manifest import (
 )
 from tasks.airgap.installed_bundle import InstalledBase, InstalledBundle, InstalledImage
 from tasks.common import atomic_files
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.installation import BASES_FOLDER, RECORD_NAME
 
@@ -185,7 +186,10 @@ def _install_whole(
     try:
         release.mkdir(parents=True)
         venv = release / ENVIRONMENT
-        report(f"{release}: installing {len(parts.manifest.of_kind(ContentKind.WHEEL))} wheels")
+        report(
+            f"{release}: installing "
+            f"{counted(len(parts.manifest.of_kind(ContentKind.WHEEL)), 'wheel')}"
+        )
         # Debian's Python comes without ensurepip; pip is in the bundle.
         packages_by_pip.run([python, "-m", "venv", "--without-pip", str(venv)], "venv")
         interpreter = str(venv / "bin" / "python")

@@ -23,6 +23,7 @@ from tasks.airgap.bundle_writing import MIB, describe, write_parts
 from tasks.airgap.wheel_resolution import PINNED_NEMO, PROJECT, Pip, WheelTarget
 from tasks.airgap.wheel_selection import ResolvedPackage, is_hosts, read_freeze, select_packages
 from tasks.common import atomic_files
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.models import catalog
 from tasks.runtimes import image_archives
@@ -190,7 +191,7 @@ def _gather_wheels(
     else:
         # An environment without ensurepip gets its pip from the bundle.
         needed = list({one.name: one for one in (*resolved, *pip.resolve(["pip"], pins))}.values())
-    report(f"downloading {len(needed)} wheels")
+    report(f"downloading {counted(len(needed), 'wheel')}")
     pip.download(needed, files)
     if PROJECT not in have:
         wheel_resolution.build_project(pip, request.source, files)

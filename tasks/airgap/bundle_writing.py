@@ -24,6 +24,7 @@ from tasks.airgap.bundle_manifest import (
     PartManifest,
 )
 from tasks.common import atomic_files, hashing
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def write_parts(
         ]
         (part / SUMS_NAME).write_text("".join(rows), encoding="utf-8")
         size = sum(file.bytes for file in listed)
-        report(f"part-{number}: {len(listed)} files, {size / MIB:.0f} MiB")
+        report(f"part-{number}: {counted(len(listed), 'file')}, {size / MIB:.0f} MiB")
     return manifests[0]
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.common.parameter_names import name_of
 from tasks.data import findings
 from tasks.data.audio_probe import AudioFacts, Unreadable
@@ -75,7 +76,7 @@ def check(
         yield _unread(row, name, fact, limits)
         return
     if not round(fact.duration, 3):
-        held = f"{fact.frames} samples" if fact.frames else "no samples"
+        held = counted(fact.frames, "sample") if fact.frames else "no samples"
         yield findings.error(
             "audio-empty", row, name, f"the audio has {held}", "record or copy it again"
         )
@@ -93,7 +94,7 @@ def check(
         yield findings.error(
             "audio-channels",
             row,
-            f"{fact.channels} channels",
+            counted(fact.channels, "channel"),
             f"{name} is not mono: {_describe_channels(fact)}",
             convert,
         )
@@ -102,7 +103,8 @@ def check(
             "audio-truncated",
             row,
             name,
-            f"the header promises {fact.header_frames} samples, the file holds {fact.frames}",
+            f"the header promises {counted(fact.header_frames, 'sample')}, the file holds "
+            f"{fact.frames}",
             "copy it again",
         )
     yield from _check_level(utterance, fact)
@@ -118,7 +120,7 @@ def _unread(row: int, name: str, fact: AudioFacts, limits: AudioLimits) -> Manif
     return findings.error(
         "audio-unread",
         row,
-        f"{fact.frames} samples",
+        counted(fact.frames, "sample"),
         f"about {seconds:.2f} s of {name} after the first {fact.duration:.2f} s are never read, "
         f"neither here nor in training: {fact.unread_reason}",
         f"write it again with a true header: {command}",
@@ -162,7 +164,7 @@ def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFin
         yield findings.error(
             "audio-not-finite",
             row,
-            f"{fact.not_finite} samples",
+            counted(fact.not_finite, "sample"),
             f"{name} holds samples that are NaN or infinite: one of them spoils the whole training",
             "record or export it again",
         )
@@ -184,7 +186,7 @@ def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFin
         yield finding_of(
             "audio-over-range",
             row,
-            f"{fact.over_range} samples",
+            counted(fact.over_range, "sample"),
             f"{name} has samples beyond full scale (-1 to 1), which are clipped at 16 bits and "
             "so where the model is served, but not in training",
             "export it again with samples from -1 to 1",

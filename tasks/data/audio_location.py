@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import agreed, counted
 from tasks.common.parameter_names import name_of
 from tasks.common.shell_words import in_shell
 from tasks.data import findings
@@ -97,8 +98,8 @@ def check_moved(audio_paths: Sequence[tuple[Utterance, Path]]) -> Iterable[Manif
             "audio-moved",
             first.row,
             first.audio_filepath,
-            f"{len(moved_rows)} rows name audio by a path that is not here; it is read from {path} "
-            "and beside it",
+            f"{counted(len(moved_rows), 'row')} {agreed(len(moved_rows), 'names', 'name')} audio "
+            f"by a path that is not here; it is read from {path} and beside it",
             "nothing, if that is the audio; `asr-flywheel paths` rewrites a manifest for this host",
         )
 

@@ -12,6 +12,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.data.sibling_rows import shares_any, spans_of
 from tasks.data.source_spans import SpanIndex
@@ -127,8 +128,8 @@ def divide(
     pool = [row for row in ranked[:half] if (row.utterance.duration or 0.0) <= longest]
     if replay > len(pool):
         raise InputError(
-            f"{manifest}: {replay} sentences are wanted for replay, and {len(pool)} of its "
-            f"{len(ranked)} may be taken (half; the others guard). "
+            f"{manifest}: {counted(replay, 'sentence')} {agreed(replay, 'is', 'are')} wanted for "
+            f"replay, and {len(pool)} of its {len(ranked)} may be taken (half; the others guard). "
             "Fix: lower the replay share, or give a larger set."
         )
     replayed = pool[:replay]
@@ -139,7 +140,8 @@ def divide(
     guardrail = [row for row in others if row.audio_sha256 in guards]
     if len(guardrail) < FEWEST_SENTENCES:
         raise InputError(
-            f"{manifest}: {len(guardrail)} sentences are left to guard with, fewer than "
+            f"{manifest}: {counted(len(guardrail), 'sentence')} "
+            f"{agreed(len(guardrail), 'is', 'are')} left to guard with, fewer than "
             f"{FEWEST_SENTENCES}. Fix: give a larger set of general English."
         )
     return GeneralSet(tuple(guardrail), tuple(replayed), tuple(choosing))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.shell_words import in_shell
 from tasks.data.audio_paths import host_path
@@ -100,7 +101,8 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
         maps = " ".join(f"--map {in_shell(f'{one}=PLACE')}" for one in list(unmapped_folders)[:5])
         sources = ", ".join(str(mapping.source) for mapping in ordered)
         raise InputError(
-            f"{manifest}: {len(unmapped_rows)} rows cannot be rewritten (mapped: {sources}). "
+            f"{manifest}: {counted(len(unmapped_rows), 'row')} cannot be rewritten (mapped: "
+            f"{sources}). "
             f"Fix: add {maps}.\n" + "\n".join(unmapped_rows[:20])
         )
     write_manifest(out, (row.with_audio(path) for row, path in zip(rows, new_paths, strict=True)))

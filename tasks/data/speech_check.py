@@ -131,7 +131,7 @@ def check_speech(
         if not detector.seconds(samples, rate):
             unspoken.append(_warn(row))
         if heard % _SAID_EVERY == 0:
-            report(f"speech check: {heard} recordings")
+            report(f"speech check: {counted(heard, 'recording')}")
     return SpeechCheck(tuple(unspoken), heard, seconds, time.process_time() - started)
 
 

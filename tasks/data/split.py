@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import name_of
 from tasks.data.row_groups import group_rows, rank_group, was_seen
@@ -92,8 +93,8 @@ def split_rows(
             why_fewer = "others hang together by terms that they share"
         if len(held_out_rows) < target_rows and why_fewer:
             warnings.append(
-                f"category {category}: {len(held_out_rows)} rows held out instead of {target_rows}"
-                f", since {why_fewer}"
+                f"category {category}: {counted(len(held_out_rows), 'row')} held out instead of "
+                f"{target_rows}, since {why_fewer}"
             )
         held_out.update(held_out_rows)
     if not held_out:
@@ -194,8 +195,9 @@ def fold_rows(
         fold_numbers[place % folds].extend(row.row for row in group)
     if not all(fold_numbers):
         raise InputError(
-            f"{name_of('folds')} {folds}: there are {len(untrained)} recordings that the base has "
-            "not seen. Fix: fewer folds, or a larger manifest."
+            f"{name_of('folds')} {folds}: there {agreed(len(untrained), 'is', 'are')} "
+            f"{counted(len(untrained), 'recording')} that the base has not seen. Fix: fewer "
+            "folds, or a larger manifest."
         )
     sizes = Counter(row.category for row in rows)
     splits = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import agreed, counted
 from tasks.common.parameter_names import name_of
 from tasks.common.shell_words import in_shell
 from tasks.data import findings
@@ -118,7 +119,8 @@ def check_manifest_style(
             "restyled",
             utterance.row,
             training_text,
-            f"{len(changed)} rows are written in the base's style in the training copy",
+            f"{counted(len(changed), 'row')} {agreed(len(changed), 'is', 'are')} written in the "
+            "base's style in the training copy",
             f"nothing; {name_of('keep_style')} turns it off",
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import name_of
 from tasks.data import manifest
@@ -173,10 +174,10 @@ def _members(rows: Sequence[CheckedRow], disjoint: Disjointness) -> list[str | N
         shown = ", ".join(map(str, lacking[:_SHOWN_ROWS]))
         more = f" and {len(lacking) - _SHOWN_ROWS} more" if len(lacking) > _SHOWN_ROWS else ""
         raise InputError(
-            f"{name_of('disjoint')} {disjoint}: {len(lacking)} of {len(rows)} rows have no "
-            f"{disjoint} as text or number (rows {shown}{more}). Fix: give each its "
-            f"{disjoint.noun}, a name of its own if it is the only row of it, or split with "
-            f"{name_of('disjoint')} {Disjointness.ROW}."
+            f"{name_of('disjoint')} {disjoint}: {len(lacking)} of {counted(len(rows), 'row')} "
+            f"{agreed(len(lacking), 'has', 'have')} no {disjoint} as text or number (rows "
+            f"{shown}{more}). Fix: give each its {disjoint.noun}, a name of its own if it is the "
+            f"only row of it, or split with {name_of('disjoint')} {Disjointness.ROW}."
         )
     return members
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import name_of
 from tasks.data.group_selection import deal_groups, take_groups
@@ -166,8 +167,8 @@ def _whole_group_warnings(
             for group in groups
         )
         warnings.append(
-            f"category {category}: {judged} rows held out instead of {target}, since whole "
-            f"{noun}s are; {named} has {most} of its {rows} rows"
+            f"category {category}: {counted(judged, 'row')} held out instead of {target}, since "
+            f"whole {noun}s are; {named} has {most} of its {counted(rows, 'row')}"
         )
     return warnings
 
@@ -197,9 +198,8 @@ def _nothing_whole(
     seen = sum(was_seen(group, seen_before) for group in groups)
     noun = _noun(disjoint, by_term=by_term)
     reason = (
-        f"nothing can be held out with whole {noun}s: "
-        f"{named} has {most} of {rows} rows, in {len(groups)} "
-        f"{noun if len(groups) == 1 else noun + 's'}"
+        f"nothing can be held out with whole {noun}s: {named} has {most} of "
+        f"{counted(rows, 'row')}, in {len(groups)} {noun if len(groups) == 1 else noun + 's'}"
         + (f", {seen} of which the base has seen" if seen else "")
         + f", and about {max(1, int(fraction * rows))} rows are to be held out"
     )

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tasks.common import neighbour_stages
+from tasks.common.counted import agreed, counted
 from tasks.data.canonical import canonical
 from tasks.data.text_normalizer import normalise
 
@@ -34,25 +35,30 @@ def coverage_warnings(
     foreign = sum(canonical(row.row.ref) not in texts for row in baseline.rows)
     if known:
         yield (
-            f"{known} of {len(utterances)} rows of the manifest are left out, since the model that "
-            "was evaluated, or the base, was trained on them or chosen by them. KER rests on the "
-            f"other {baseline.n} rows of the baseline; scoring it again would not change that."
+            f"{known} of {counted(len(utterances), 'row')} of the manifest "
+            f"{agreed(known, 'is', 'are')} left out, since the model that "
+            f"was evaluated, or the base, was trained on {agreed(known, 'it', 'them')} or chosen by "
+            f"{agreed(known, 'it', 'them')}. KER rests on the other "
+            f"{counted(baseline.n, 'row')} of the baseline; scoring it again would not change that."
         )
     if missing:
         yield (
-            f"{missing} of {len(utterances)} rows of the manifest are not in the baseline: it may "
+            f"{missing} of {counted(len(utterances), 'row')} of the manifest "
+            f"{agreed(missing, 'is', 'are')} not in the baseline: it may "
             f"be older than the manifest. Score it again with {neighbour_stages.EVAL} or "
             "`asr-flywheel transcribe`."
         )
     if unlisted := _rows_with_fewer_terms(utterances, baseline):
         yield (
-            f"{unlisted} rows of the manifest list several terms, and the baseline's rows lack "
-            "some of them, so that these count for no KER. Score the cycle again with "
-            "`asr-flywheel transcribe`, or copy terms into the result's rows."
+            f"{counted(unlisted, 'row')} of the manifest {agreed(unlisted, 'lists', 'list')} "
+            "several terms, and the baseline's rows lack some of them, so that these count for "
+            "no KER. Score the cycle again with `asr-flywheel transcribe`, or copy terms into "
+            "the result's rows."
         )
     if foreign:
         yield (
-            f"{foreign} of {baseline.n} rows of the baseline are no rows of this manifest. Score "
+            f"{foreign} of {counted(baseline.n, 'row')} of the baseline "
+            f"{agreed(foreign, 'is no row', 'are no rows')} of this manifest. Score "
             f"this manifest with {neighbour_stages.EVAL} or `asr-flywheel transcribe`, or name its "
             "own result with --baseline."
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from tasks.common.counted import counted
 from tasks.decision import mixture_choice
 from tasks.decision.mixture_choice import Candidate, Choice, ChoiceRule
 
@@ -106,14 +107,16 @@ def choose_strength(candidates: Sequence[Candidate], limit: float) -> StrengthCh
     chosen = next(one for one in choice.candidates if one.value == choice.value)
     if choice.held is False:
         reason = (
-            f"No strength holds general English on {len(chosen.general_words)} choosing sentences; "
-            f"the weakest, {strength:g}, is taken."
+            "No strength holds general English on "
+            f"{counted(len(chosen.general_words), 'choosing sentence')}; the weakest, "
+            f"{strength:g}, is taken."
         )
     else:
         holds = "" if choice.held is None else ", of those that hold general English"
         reason = (
-            f"Strength {strength:g}: the lowest KER on {len(chosen.misses)} selection rows, a row "
-            f"with a false keyword counted as missed ({chosen.figure:.3f}){holds}."
+            f"Strength {strength:g}: the lowest KER on "
+            f"{counted(len(chosen.misses), 'selection row')}, a row with a false keyword counted "
+            f"as missed ({chosen.figure:.3f}){holds}."
         )
     return StrengthChoice(strength, choice, reason)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.common import neighbour_stages
+from tasks.common.counted import agreed, counted
 from tasks.decision.condition_grid import (
     CONDITIONS,
     USUAL_ROWS_PER_TERM,
@@ -282,10 +283,12 @@ def _line_reason(term: TermRows, *, is_divided: bool) -> str:
     held_out, trained = term.held_out, term.trained
     reasons: list[str] = []
     if held_out.hits:
-        kind = "held-out rows" if is_divided else "rows"
-        reasons.append(f"missed in {held_out.hits} of {held_out.n} {kind}")
+        kind = "held-out row" if is_divided else "row"
+        reasons.append(f"missed in {held_out.hits} of {counted(held_out.n, kind)}")
     if trained.hits:
-        reasons.append(f"missed in {trained.hits} of {trained.n} rows that were trained on")
+        reasons.append(
+            f"missed in {trained.hits} of {counted(trained.n, 'row')} that were trained on"
+        )
     if any(row.row.ipa_source == GUESSED for row in term.rows):
         reasons.append("its pronunciation is guessed: audition it first (step 2d)")
     return "; ".join(reasons)
@@ -309,9 +312,9 @@ def _advice(
         )
     for category, rows in needed.items():
         yield (
-            f"About {rows} held-out rows of {category} would settle the question, out of about "
-            f"{math.ceil(rows / judged.held_out_share)} rows of it in all; one turn adds at most "
-            f"{MOST_GROWTH - 1:.0f} times what is there."
+            f"About {counted(rows, 'held-out row')} of {category} would settle the question, out "
+            f"of about {math.ceil(rows / judged.held_out_share)} rows of it in all; one turn adds "
+            f"at most {MOST_GROWTH - 1:.0f} times what is there."
         )
     for category, count in new_terms.items():
         yield (
@@ -325,6 +328,8 @@ def _advice(
             yield f"No row has the {TITLES[dimension]} {', '.join(absent)}: add some."
     if judged.unplaced:
         yield (
-            f"{judged.unplaced} rows have no term or no entity_category and count for no KER: "
-            "give them both, or do not count them among the rows that the gate asks for."
+            f"{counted(judged.unplaced, 'row')} {agreed(judged.unplaced, 'has', 'have')} no term "
+            f"or no entity_category and {agreed(judged.unplaced, 'counts', 'count')} for no KER: "
+            f"give {agreed(judged.unplaced, 'it', 'them')} both, or do not count "
+            f"{agreed(judged.unplaced, 'it', 'them')} among the rows that the gate asks for."
         )

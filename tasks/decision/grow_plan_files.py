@@ -12,6 +12,7 @@ import io
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, neighbour_stages
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.decision.grow_plan import TITLES
 
@@ -63,9 +64,9 @@ def as_markdown(plan: GrowPlan, cycle: int) -> str:
     parts = [
         f"# Grow plan for cycle {cycle}",
         (
-            f"{plan.rows} rows to add with `{neighbour_stages.BUILD}`, worst first, from what "
-            f"{plan.model} misses. `{CSV_NAME}` beside this file has the same lines and can be "
-            "used as the build stage's `term_seed.csv` (steps 2a to 2e)."
+            f"{counted(plan.rows, 'row')} to add with `{neighbour_stages.BUILD}`, worst first, "
+            f"from what {plan.model} misses. `{CSV_NAME}` beside this file has the same lines and "
+            "can be used as the build stage's `term_seed.csv` (steps 2a to 2e)."
         ),
     ]
     if plan.advice:
@@ -73,7 +74,10 @@ def as_markdown(plan: GrowPlan, cycle: int) -> str:
     head = ("term", "category", "rows", "voices", "noise levels", "contexts", "why")
     parts += ["## Terms, worst first", _table(head, (_cells_of(x) for x in plan.lines[:_SHOWN]))]
     if len(plan.lines) > _SHOWN:
-        parts.append(f"{len(plan.lines) - _SHOWN} more terms are in `{CSV_NAME}`.")
+        parts.append(
+            f"{counted(len(plan.lines) - _SHOWN, 'more term')} "
+            f"{agreed(len(plan.lines) - _SHOWN, 'is', 'are')} in `{CSV_NAME}`."
+        )
     parts.append(f"## Conditions, worst first (KER by {plan.basis} rows)")
     rows = (
         (

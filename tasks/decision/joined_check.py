@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rapidfuzz.distance import Levenshtein
 
+from tasks.common.counted import counted
 from tasks.data.canonical import canonical
 from tasks.decision.guardrail import GuardrailPolicy, GuardrailStatus
 from tasks.evaluation.block_bootstrap import by_block, rate_difference
@@ -102,7 +103,7 @@ class LengthChange:
         recordings = "recording" if self.n == 1 else "recordings"
         return (
             f"{self.name}: {self.before:.3f} → {self.after:.3f} on {self.n} {recordings}, "
-            f"{self.sentences} sentences ({100 * self.rise:+.2f} points{between}): "
+            f"{counted(self.sentences, 'sentence')} ({100 * self.rise:+.2f} points{between}): "
             f"{self.status.value}"
         )
 

@@ -21,6 +21,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.evaluation import statistics
 from tasks.evaluation.block_bootstrap import by_block, rate_difference, rate_interval
 
@@ -320,9 +321,9 @@ def choose(candidates: Sequence[Candidate], limit: float, rule: ChoiceRule = RUL
     if not allowed:
         least = mixtures[0]
         reason = (
-            f"No mixture holds: by {len(least.general_words)} choosing sentences general WER rises "
-            f"{100 * curve[least.value]:+.2f} points at the smallest value, {least.value:g}, and "
-            f"{100 * most:+.2f} are allowed. That value is taken."
+            f"No mixture holds: by {counted(len(least.general_words), 'choosing sentence')} "
+            f"general WER rises {100 * curve[least.value]:+.2f} points at the smallest value, "
+            f"{least.value:g}, and {100 * most:+.2f} are allowed. That value is taken."
         )
         return Choice(least.value, True, held, reason, by_value, rule, most, ())
     lowest = min(allowed, key=lambda c: (c.figure or 0.0, c.value))
@@ -331,14 +332,15 @@ def choose(candidates: Sequence[Candidate], limit: float, rule: ChoiceRule = RUL
         (c for c in allowed if (c.figure or 0.0) <= bar), key=lambda candidate: candidate.value
     )
     reason = (
-        f"Value {chosen.value:g}: the lowest KER on {len(chosen.misses)} selection rows, averaged "
-        f"over unheard variants ({chosen.figure:.3f})"
+        f"Value {chosen.value:g}: the lowest KER on "
+        f"{counted(len(chosen.misses), 'selection row')}, averaged over unheard variants "
+        f"({chosen.figure:.3f})"
     )
     if curve:
         reason += (
-            f", of the mixtures that hold general English ({100 * curve[chosen.value]:+.2f} points "
-            f"by the curve through {len(mixtures)} mixtures, {len(chosen.general_words)} choosing "
-            f"sentences; {100 * most:+.2f} are allowed)"
+            f", of the mixtures that hold general English ({100 * curve[chosen.value]:+.2f} "
+            f"points by the curve through {counted(len(mixtures), 'mixture')}, "
+            f"{len(chosen.general_words)} choosing sentences; {100 * most:+.2f} are allowed)"
         )
         reason += "" if base is None else _over_the_limit(base, chosen, limit)
     if not curve:

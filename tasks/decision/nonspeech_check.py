@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.data.canonical_terms import SpokenText, canonical_term
 from tasks.data.text_normalizer import normalise
 from tasks.evaluation.block_bootstrap import FEWEST_BLOCKS
@@ -85,21 +86,22 @@ class NonspeechCheck:
             named = ", ".join(self.found[:3])
             return (
                 f"The model finds terms where nobody speaks: {self.terms.before} → "
-                f"{self.terms.after} in {self.n} recordings of silence and noise "
+                f"{self.terms.after} in {counted(self.n, 'recording')} of silence and noise "
                 f"(mid-p {self.terms.p:.3g}), such as {named}."
             )
         if self.words.rose:
             return (
                 f"The model finds words where nobody speaks: {self.words.before} → "
-                f"{self.words.after} in {self.n} recordings of silence and noise "
+                f"{self.words.after} in {counted(self.n, 'recording')} of silence and noise "
                 f"(mid-p {self.words.p:.3g})."
             )
         return None
 
     def __str__(self) -> str:
         return (
-            f"Silence and noise ({self.n} recordings): {self.words.before} → {self.words.after} "
-            f"words found, {self.terms.before} → {self.terms.after} of them terms."
+            f"Silence and noise ({counted(self.n, 'recording')}): {self.words.before} → "
+            f"{self.words.after} words found, {self.terms.before} → {self.terms.after} of them "
+            "terms."
         )
 
     def as_dict(self) -> dict[str, object]:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tasks.common import neighbour_stages
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import name_of
 from tasks.decision.decision_table import Verdict
@@ -225,7 +226,9 @@ class DecisionRules:
             return Verdict.INCONCLUSIVE, [ground], None
         if guardrail.status is GuardrailStatus.UNCLEAR:
             needed = guardrail.sentences_needed
-            count = "" if needed is None else f" About {needed} sentences would settle it."
+            count = (
+                "" if needed is None else f" About {counted(needed, 'sentence')} would settle it."
+            )
             ground = f"The gain is shown, but whether the model forgets is not. {guardrail}{count}"
             # More rows of the manifest would not settle that.
             return Verdict.INCONCLUSIVE, [ground], None

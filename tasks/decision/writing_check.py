@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import agreed, counted
 from tasks.decision.guardrail import GuardrailStatus
 from tasks.evaluation.block_bootstrap import by_block, rate_difference
 from tasks.evaluation.statistics import CONFIDENCE, Interval, ends
@@ -84,9 +85,9 @@ class StyleFigure:
                 f", interval {100 * self.interval.low:+.1f} to {100 * self.interval.high:+.1f}"
             )
         return (
-            f"{self.name} {self.before:.3f} → {self.after:.3f} on {self.sentences} sentences "
-            f"({100 * self.change:+.1f} points{between}; limit {-100 * LIMIT:+.0f}): "
-            f"{self.status.value}"
+            f"{self.name} {self.before:.3f} → {self.after:.3f} on "
+            f"{counted(self.sentences, 'sentence')} ({100 * self.change:+.1f} points{between}; "
+            f"limit {-100 * LIMIT:+.0f}): {self.status.value}"
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -218,7 +219,12 @@ def compare_style(
         return StyleFigure(name, n, inapplicable=f"the base writes {written} {what}s for {said}")
     if n < FEWEST_SENTENCES:
         return StyleFigure(
-            name, n, inapplicable=f"{n} sentences have one, fewer than {FEWEST_SENTENCES}"
+            name,
+            n,
+            inapplicable=(
+                f"{counted(n, 'sentence')} {agreed(n, 'has', 'have')} one, fewer than "
+                f"{FEWEST_SENTENCES}"
+            ),
         )
     columns = [[float(pair[side][which]) for pair in parts] for side in (0, 1) for which in (0, 1)]
     before, after = (sum(columns[at]) / max(sum(columns[at + 1]), 1.0) for at in (0, 2))

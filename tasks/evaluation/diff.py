@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.data.text_normalizer import normalise_term
 from tasks.evaluation.hypotheses import Partition
@@ -94,9 +95,11 @@ class PairedScores:
         """A sentence for the user where rows were matched by their names alone."""
         if not self.converted:
             return None
+        count = self.converted
         return (
-            f"{self.converted} rows have other samples in the two evaluations, and were matched by "
-            "file name and reference: compare them only if the recordings were converted."
+            f"{counted(count, 'row')} {agreed(count, 'has', 'have')} other samples in the two "
+            f"evaluations, and {agreed(count, 'was', 'were')} matched by file name and "
+            "reference: compare them only if the recordings were converted."
         )
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.evaluation import statistics
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Proportion:
         if not 0 <= self.hits <= self.n:
             raise ValueError(f"{self.hits} of {self.n} is not a share")
         if not 0 <= self.rows <= self.n or (self.n and not self.rows):
-            raise ValueError(f"{self.n} occurrences cannot stand in {self.rows} rows")
+            raise ValueError(f"{self.n} occurrences cannot stand in {counted(self.rows, 'row')}")
         if self.in_rows == self.n:
             object.__setattr__(self, "in_rows", None)
 
@@ -47,12 +48,14 @@ class Proportion:
     @property
     def bracket(self) -> str:
         """The n as it stands in brackets: occurrences, and rows where these are fewer."""
-        return str(self.n) if self.in_rows is None else f"{self.n} in {self.in_rows} rows"
+        return (
+            str(self.n) if self.in_rows is None else f"{self.n} in {counted(self.in_rows, 'row')}"
+        )
 
     @property
     def unit(self) -> str:
         """The n in words: "8 rows", or "9 terms in 8 rows"."""
-        rows = f"{self.rows} rows"
+        rows = counted(self.rows, "row")
         return rows if self.in_rows is None else f"{self.n} terms in {rows}"
 
     @property

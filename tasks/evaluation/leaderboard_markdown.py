@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tasks.common.counted import counted
 from tasks.evaluation.leaderboard import FIGURES, IN_ROWS, NO_VALUE, SECTIONS
 from tasks.evaluation.outside_terms import NAME
 from tasks.evaluation.row_basis import CROSS_FITTED, HELD_OUT
@@ -68,7 +69,7 @@ def leaderboard_as_markdown(board: Leaderboard) -> str:
 def _bandwidth_lines(board: Leaderboard) -> list[str]:
     return [
         f"- {_cell(entry.model)}, {entry.rows}, {value}: KER {_figure(scores.keyword)}, "
-        f"WER {_cell(scores.wer)} ({scores.n} rows)"
+        f"WER {_cell(scores.wer)} ({counted(scores.n, 'row')})"
         for entry, groups in board.bandwidths()
         for value, scores in groups.items()
     ]
@@ -82,8 +83,8 @@ def _outside_lines(board: Leaderboard) -> list[str]:
         if entry.rows in _UNSEEN and entry.scores.n
     ]
     return [
-        f"- {_cell(entry.model)}, {entry.rows}: {_cell(errors.rate)} ({errors.words} words)"
-        f"{_bracket(ends(errors.interval), '.3f')}"
+        f"- {_cell(entry.model)}, {entry.rows}: {_cell(errors.rate)} "
+        f"({counted(errors.words, 'word')}){_bracket(ends(errors.interval), '.3f')}"
         for entry, errors in measured
     ]
 
@@ -128,7 +129,7 @@ def _n(frame: pd.DataFrame) -> list[str]:
     if IN_ROWS not in frame:
         return [str(n) for n in frame["n"]]
     counts = zip(frame["n"], frame[IN_ROWS], strict=True)
-    return [str(n) if n == rows else f"{n} in {rows} rows" for n, rows in counts]
+    return [str(n) if n == rows else f"{n} in {counted(rows, 'row')}" for n, rows in counts]
 
 
 def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
@@ -136,7 +137,7 @@ def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     table = frame.drop(columns=[f"{name} ci" for name in FIGURES])
     if IN_ROWS in table:
         table["n with term"] = [
-            str(n) if n == rows else f"{n} ({rows} rows)"
+            str(n) if n == rows else f"{n} ({counted(rows, 'row')})"
             for n, rows in zip(table["n with term"], table[IN_ROWS], strict=True)
         ]
         table = table.drop(columns=[IN_ROWS])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import Cycle, clinic_names, cycle_folders, open_cycle
 from tasks.data.cycle_lock import lock_cycle
@@ -290,7 +291,7 @@ def apply_purge(
     )
     stage(journal, plan.ordered)
     swap(journal)
-    report(f"{len(journal.changes)} files changed or removed")
+    report(f"{counted(len(journal.changes), 'file')} changed or removed")
     return _finish(journal, plan.request, stores, report)
 
 
@@ -356,7 +357,7 @@ def _finish(
     refused: list[StoreChange] = []
     for name, store in stores.items():
         done = purge_store(store, _prefixes(request), traces, PAGE_MARK)
-        report(f"{name}: {len(done.changes)} objects changed or removed")
+        report(f"{name}: {counted(len(done.changes), 'object')} changed or removed")
         refused += done.refused
     audit_log.record(
         request.clinic,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
+from tasks.data.cycle_folder import cycle_number
 from tasks.data.purge_journal import JOURNAL_NAME
 from tasks.privacy.purge_plan import ChangeKind
 
@@ -175,12 +176,25 @@ def staged_path(path: Path) -> Path:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove a hidden folder of unfinished work, and what is above it inside, once it is empty."""
-    while any(part.startswith(".") for part in folder.parts[-3:]):
-        if not folder.is_dir() or any(folder.iterdir()):
-            return
-        folder.rmdir()
+    """Remove a folder inside of a cycle or of unfinished work, and those above it, once empty.
+
+    A folder's name may name a patient or a visit. One that is gone already was removed before a
+    kill, and those above it may still be there.
+    """
+    while _is_inside_own(folder) and not folder.is_symlink():
+        if folder.is_dir():
+            if any(folder.iterdir()):
+                return
+            folder.rmdir()
         folder = folder.parent
+
+
+def _is_inside_own(folder: Path) -> bool:
+    """Return whether a folder lies in a cycle, or is or lies in a hidden one of unfinished work."""
+    if any(part.startswith(".") for part in folder.parts[-3:]):
+        return True
+    names = [folder.name, *(parent.name for parent in folder.parents)]
+    return cycle_number(names[0]) is None and any(cycle_number(name) is not None for name in names)
 
 
 def _flush_folder(folder: Path) -> None:

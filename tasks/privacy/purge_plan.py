@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
-from tasks.data.cycle_folder import FORMULARY_NAME, PHRASES_NAME
+from tasks.data.cycle_folder import FORMULARY_NAME, PHRASES_NAME, cycle_number
 from tasks.privacy import clinic_files
 from tasks.privacy.packed_files import PackedFileError, search_bytes, search_packed
 from tasks.privacy.scrub_rows import scrub_json, scrub_table
 from tasks.privacy.scrub_texts import scrub_lines, scrub_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tasks.privacy.selection import PurgeSelection
     from tasks.privacy.traces import RecordingTraces
@@ -72,13 +73,15 @@ def plan_files(selection: PurgeSelection, files: Sequence[Path], mark: str) -> I
         if path.is_file() or path.is_symlink():
             yield FileChange(path, ChangeKind.REMOVE, "the recording")
     removed_folders: set[Path] = set()
+    named = _without_suffixes(audio) - _without_suffixes(map(Path, selection.traces.kept_paths))
     for path in files:
         if path in audio or clinic_files.is_audio(path) or path.name in _TERMS:
             continue
         work = _work_folder(path)
         if work in removed_folders:
             continue
-        change = change_of(path, selection.traces, mark)
+        is_beside = path.with_suffix("") in named and _is_beside_recordings(path)
+        change = _beside(path) if is_beside else change_of(path, selection.traces, mark)
         if change is None:
             continue
         if work is None:
@@ -89,6 +92,21 @@ def plan_files(selection: PurgeSelection, files: Sequence[Path], mark: str) -> I
             if inner.is_relative_to(work):
                 why = f"unfinished work that holds the recording ({work.name})"
                 yield FileChange(inner, ChangeKind.REMOVE, why)
+
+
+def _without_suffixes(paths: Iterable[Path]) -> set[Path]:
+    return {path.with_suffix("") for path in paths}
+
+
+def _beside(path: Path) -> FileChange:
+    return FileChange(path, ChangeKind.REMOVE, "beside the recording, with its name")
+
+
+def _is_beside_recordings(path: Path) -> bool:
+    """Return whether a text lies in a folder inside of a cycle, where recordings are."""
+    folder, *above = (parent.name for parent in path.parents)
+    inside = cycle_number(folder) is None and any(cycle_number(name) is not None for name in above)
+    return inside and is_readable_kind(path)
 
 
 def _work_folder(path: Path) -> Path | None:
@@ -157,7 +175,7 @@ def _scrubbed(path: Path, traces: RecordingTraces, mark: str) -> FileChange | No
     if changed is None or changed == text:
         return None
     lines = len(text.splitlines()) - len(changed.splitlines())
-    why = f"{lines} lines fewer" if lines > 0 else "names and texts taken out"
+    why = f"{counted(lines, 'line')} fewer" if lines > 0 else "names and texts taken out"
     return FileChange(path, ChangeKind.REWRITE, why, changed.encode())
 
 

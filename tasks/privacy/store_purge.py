@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import agreed, counted
 from tasks.privacy import clinic_files
 from tasks.privacy.purge_plan import change_text, is_readable_kind
 from tasks.privacy.scrub_texts import scrub_lines
@@ -42,7 +43,10 @@ class StoreChange:
     versions: int
 
     def __str__(self) -> str:
-        return f"{self.url}: {self.why}; {self.versions} versions go"
+        return (
+            f"{self.url}: {self.why}; {counted(self.versions, 'version')} "
+            f"{agreed(self.versions, 'goes', 'go')}"
+        )
 
 
 @dataclass

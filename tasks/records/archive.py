@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
+from tasks.common.counted import counted
 from tasks.data.cycle_folder import KEPT_NAME, clinic_of
 from tasks.records.run_record import RECORD_NAME
 from tasks.records.store import StoreError
@@ -209,5 +210,5 @@ def fetch(
             )
     for name in missing:
         store.get(run.prefix + name, folder / name, run.content[name]["sha256"])
-    report(f"{len(targets)} files, each with the SHA-256 that it was kept with")
+    report(f"{counted(len(targets), 'file')}, each with the SHA-256 that it was kept with")
     return targets

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.schemas import KEY, Schema
 from tasks.data.cycle_folder import Cycle, open_cycle
@@ -110,7 +111,9 @@ def _copy(store: Store, arrival: Arrival, place: Path, report: Callable[[str], N
         with atomic_files.atomic_path(target) as temporary:
             temporary.write_bytes(content)
         new += 1
-    report(f"{place}: {len(keys)} files, {new} of them new; {arrival.rows} rows")
+    report(
+        f"{place}: {counted(len(keys), 'file')}, {new} of them new; {counted(arrival.rows, 'row')}"
+    )
 
 
 def remember(folder: Path, arrival: Arrival) -> None:

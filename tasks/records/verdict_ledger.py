@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
+from tasks.common.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -90,6 +91,7 @@ def remark(verdicts: int | None) -> str | None:
     if verdicts is None or verdicts < MANY:
         return None
     return (
-        f"These held-out rows have given {verdicts} verdicts. The best of several models on the "
-        "same rows looks better than it is: confirm it on recordings that have not judged before."
+        f"These held-out rows have given {counted(verdicts, 'verdict')}. The best of several "
+        "models on the same rows looks better than it is: confirm it on recordings that have not "
+        "judged before."
     )

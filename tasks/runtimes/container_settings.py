@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.parameter_model import ParameterModel
 from tasks.common.parameter_names import name_of
@@ -144,8 +145,9 @@ class ContainerSettings(ParameterModel):
         )
         if max(ids) >= len(host.gpus):
             raise InputError(
-                f"{name_of('container.gpus')} {self.gpus!r}: this user sees {len(host.gpus)} GPUs "
-                "here, numbered from 0. Fix: ask for some of those, or for auto."
+                f"{name_of('container.gpus')} {self.gpus!r}: this user sees "
+                f"{counted(len(host.gpus), 'GPU')} here, numbered from 0. Fix: ask for some of "
+                "those, or for auto."
             )
         return tuple(host.gpus[number] for number in ids)
 

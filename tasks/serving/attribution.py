@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import agreed, counted
 from tasks.data.text_normalizer import normalise
 from tasks.serving.causes import Cause, CauseName
 from tasks.serving.parity import THRESHOLDS, MismatchKind, ParityComparison, ParityRow, Thresholds
@@ -98,7 +99,10 @@ class _Reasoning:
         explained = [
             row for row in unexplained if row.kind in (MismatchKind.ARTEFACT, MismatchKind.WORDS)
         ]
-        says = f"{len(rows)} rows hold raw symbols or repeated pieces: {rows[0].served[:60]!r}"
+        says = (
+            f"{counted(len(rows), 'row')} {agreed(len(rows), 'holds', 'hold')} raw symbols or "
+            f"repeated pieces: {rows[0].served[:60]!r}"
+        )
         return Cause(
             CauseName.DECODER, len(explained), (says, *self._declared_decoder())
         ), explained
@@ -111,7 +115,7 @@ class _Reasoning:
         empty = [row for row in unexplained if row.words and not row.served.strip()]
         if not empty or len(empty) < self.limits.systematic * len(spoken):
             return None, ()
-        says = f"{len(empty)} of {len(spoken)} rows with speech came back empty"
+        says = f"{len(empty)} of {counted(len(spoken), 'row')} with speech came back empty"
         return Cause(CauseName.DECODER, len(empty), (says, *self._declared_decoder())), empty
 
     def _find_truncation(
@@ -133,12 +137,15 @@ class _Reasoning:
         )
         evidence = [
             (
-                f"{len(explained)} of {len(unexplained)} differing rows lack {lost_words} words "
-                "at one end"
+                f"{len(explained)} of {counted(len(unexplained), 'differing row')} "
+                f"{agreed(len(explained), 'lacks', 'lack')} {counted(lost_words, 'word')} at one "
+                "end"
             )
         ]
         if short:
-            evidence.append(f"the service says that it processed only a part of {len(short)} rows")
+            evidence.append(
+                f"the service says that it processed only a part of {counted(len(short), 'row')}"
+            )
         return Cause(CauseName.TRUNCATION, len(explained), tuple(evidence)), explained
 
     def _asked_models(self) -> Sequence[Mapping[str, Any]]:
@@ -180,7 +187,7 @@ class _Reasoning:
             if cause := look(rows):
                 return cause
         share = len(rows) / len(self.comparison.rows)
-        summary = f"words differ in {len(rows)} of {len(self.comparison.rows)} rows"
+        summary = f"words differ in {len(rows)} of {counted(len(self.comparison.rows), 'row')}"
         words = f"{self.comparison.word_difference:.1%} of the words"
         if (
             share <= self.limits.tolerated_rows
@@ -207,7 +214,8 @@ class _Reasoning:
             ]
             if evaluated and len(same) >= self.limits.explained * len(evaluated):
                 says = (
-                    f"{len(same)} of {len(evaluated)} differing rows are word by word those of "
+                    f"{len(same)} of {counted(len(evaluated), 'differing row')} "
+                    f"{agreed(len(same), 'is', 'are')} word by word those of "
                     f"{name}"
                 )
                 return Cause(CauseName.BASE, len(rows), (says,))
@@ -220,7 +228,11 @@ class _Reasoning:
         ]
         for result in results:
             if result.probe.finds is ProbeCause.STEADY and result.edits:
-                says = f"{result.tried} rows were sent twice, and {result.edits} words differ"
+                says = (
+                    f"{counted(result.tried, 'row')} {agreed(result.tried, 'was', 'were')} sent "
+                    f"twice, and {counted(result.edits, 'word')} "
+                    f"{agreed(result.edits, 'differs', 'differ')}"
+                )
                 return Cause(CauseName.UNSTEADY, len(rows), (says,))
         control = [result.worse for result in results if result.probe.finds is ProbeCause.CONTROL]
         deaf = any(worse < self.limits.noticed for worse in control)
@@ -239,8 +251,8 @@ class _Reasoning:
         best = (restoring or unnoticed)[0]
         effect = "brings the offline text back" if best.probe.restores else "makes nothing worse"
         says = (
-            f"probe {best.probe.name!r} {effect}: {best.difference} words differed on {best.tried} "
-            f"rows, {best.edits} do with it; {best.probe.says}"
+            f"probe {best.probe.name!r} {effect}: {counted(best.difference, 'word')} differed on "
+            f"{best.tried} rows, {best.edits} do with it; {best.probe.says}"
         )
         evidence = (says, *self._declared_rates())
         return Cause(_SPEAKS_FOR[best.probe.finds], len(rows), evidence)
@@ -287,14 +299,14 @@ def _is_shorter(row: ParityRow) -> bool:
 
 def _spelling_evidence(rows: Sequence[ParityRow]) -> str:
     return (
-        f"{len(rows)} rows say the same in another spelling, such as {rows[0].offline.hyp[:60]!r} "
-        f"and {rows[0].served[:60]!r}"
+        f"{counted(len(rows), 'row')} {agreed(len(rows), 'says', 'say')} the same in another "
+        f"spelling, such as {rows[0].offline.hyp[:60]!r} and {rows[0].served[:60]!r}"
     )
 
 
 def _style_evidence(rows: Sequence[ParityRow]) -> str:
     casing = sum(row.offline.hyp.casefold() == row.served.casefold() for row in rows)
     return (
-        f"{len(rows)} rows have the same words; {casing} differ in casing alone, "
-        f"{len(rows) - casing} in punctuation too"
+        f"{counted(len(rows), 'row')} {agreed(len(rows), 'has', 'have')} the same words; {casing} "
+        f"differ in casing alone, {len(rows) - casing} in punctuation too"
     )

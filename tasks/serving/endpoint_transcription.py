@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.common import atomic_files, hashing
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.data import audio_probe
 from tasks.evaluation.hypotheses import hypothesis_for, write_hypotheses
@@ -59,10 +60,14 @@ class OutgoingAudio:
 
     def __str__(self) -> str:
         if self.local:
-            return f"{self.rows} recordings ({self.seconds / 60:.1f} min) stay on this machine."
+            return (
+                f"{counted(self.rows, 'recording')} ({self.seconds / 60:.1f} min) "
+                f"{agreed(self.rows, 'stays', 'stay')} on this machine."
+            )
         return (
-            f"{self.rows} recordings ({self.seconds / 60:.1f} minutes of audio, no transcripts) "
-            f"leave this machine for {self.host}. If any of them is of a patient, stop here."
+            f"{counted(self.rows, 'recording')} ({self.seconds / 60:.1f} minutes of audio, no "
+            f"transcripts) {agreed(self.rows, 'leaves', 'leave')} this machine for {self.host}. "
+            "If any of them is of a patient, stop here."
         )
 
 
@@ -134,7 +139,10 @@ def transcribe(
     answers = _read_partial(part)
     todo = {row.audio_sha256: row for row in rows if row.audio_sha256 not in answers}
     if answers and todo:
-        report(f"{len(rows) - len(todo)} rows were answered before")
+        report(
+            f"{counted(len(rows) - len(todo), 'row')} "
+            f"{agreed(len(rows) - len(todo), 'was', 'were')} answered before"
+        )
     attempts = (
         _recognise_rows([*todo.values()], client, part, answers, concurrency, report) if todo else 0
     )
@@ -185,7 +193,7 @@ def _recognise_rows(
                     result = future.result()
                     answers[row.audio_sha256] = result
                     _append(out, row.audio_sha256, result)
-                report(f"{len(rows) - len(under_way)} of {len(rows)} rows")
+                report(f"{len(rows) - len(under_way)} of {counted(len(rows), 'row')}")
         except BaseException:
             # Also a cancelled run: what is under way ends at once instead of waiting its turn.
             # Rows that wait are cancelled first: a worker set free would take the next of them.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.common.shell_words import in_shell
 from tasks.data.cycle_folder import PHRASES_NAME
@@ -287,8 +288,9 @@ def verify(folder: Path) -> list[str]:
             raise InputError(
                 f"{folder}: {name} is {record[name]!r}, not {served_by[name]!r}. {_AGAIN}"
             )
+    count = len(record["files"])
     return [
-        f"{len(record['files'])} files have the hashes of the record",
+        f"{counted(count, 'file')} {agreed(count, 'has', 'have')} the hashes of the record",
         f"{record['model']} opens; its decoder is {served_by['decoder']}",
         _check_command(folder, record["commands"]["riva_build"], verdict.target.flag),
     ]

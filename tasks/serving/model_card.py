@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import agreed, counted
 from tasks.decision.decision_table import Verdict
 from tasks.evaluation.hypotheses import Partition
 from tasks.models.catalog import SHIPPED
@@ -287,7 +288,9 @@ def _limits(facts: Facts) -> list[str]:
     ]
     if held_out < _FEW_ROWS:
         limits.insert(
-            0, f"Only {held_out} rows were held out: their figures move by chance as well."
+            0,
+            f"Only {counted(held_out, 'row')} {agreed(held_out, 'was', 'were')} held out: "
+            f"{agreed(held_out, 'its', 'their')} figures move by chance as well.",
         )
     if facts.base is not None and facts.base.languages == ("en",):
         limits.append("English only: another language needs another base and a new validation.")

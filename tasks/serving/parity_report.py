@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.common import atomic_files, neighbour_stages
+from tasks.common.counted import agreed, counted
 from tasks.common.privacy_settings import HIDDEN, for_log
 from tasks.common.schemas import Schema
 from tasks.evaluation.hypotheses import Partition
@@ -152,7 +153,7 @@ class ParityReport:
             f"# Serving parity, cycle {self.cycle}: {self.verdict}",
             (
                 f"`{self.endpoint['address']}` against the offline evaluation, "
-                f"{len(comparison.rows)} rows."
+                f"{counted(len(comparison.rows), 'row')}."
             ),
             _table(("", "rows"), ((kind.value, n) for kind, n in comparison.counts.items() if n)),
             *(f"**Not compared**: {line}" for line in self.not_compared),
@@ -168,7 +169,9 @@ class ParityReport:
         if self.probes:
             lines = ((probe.probe.name, probe.probe.against, probe.edits) for probe in self.probes)
             head = ("changed audio, sent again", "compared with", "differing words")
-            differing = f"Served and offline differ in {self.probes[0].difference} words there."
+            differing = (
+                f"Served and offline differ in {counted(self.probes[0].difference, 'word')} there."
+            )
             parts += ["## Probes", differing, _table(head, lines)]
         if self.boosting is not None:
             parts += _boosting(self.boosting)
@@ -201,7 +204,9 @@ def _boosting(boosting: BoostSweep) -> list[str]:
         )
         for line in boosting.lines
     )
-    sent = f"{boosting.phrases} phrases; {boosting.n} rows ({boosting.basis})."
+    sent = (
+        f"{counted(boosting.phrases, 'phrase')}; {counted(boosting.n, 'row')} ({boosting.basis})."
+    )
     return ["## Boosted phrases", sent, _table(head, lines), " ".join(boosting.findings())]
 
 
@@ -214,9 +219,10 @@ def _describe_only(evaluation: str, rows: Sequence[str]) -> str:
     examples = ", ".join(f"`{row}`" for row in rows[:_SHOWN_ROWS])
     more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
     return (
-        f"{len(rows)} rows are in the {evaluation} evaluation only ({examples}{more}): recording "
-        "and reference are the same in no row of the other. Make the offline evaluation again of "
-        "the manifest as it is now, or name its own with --offline."
+        f"{counted(len(rows), 'row')} {agreed(len(rows), 'is', 'are')} in the {evaluation} "
+        f"evaluation only ({examples}{more}): recording and reference are the same in no row of "
+        "the other. Make the offline evaluation again of the manifest as it is now, or name its "
+        "own with --offline."
     )
 
 
@@ -233,8 +239,8 @@ def _row(row: ParityRow) -> dict[str, Any]:
 def _cause(cause: Cause) -> str:
     evidence = "; ".join(cause.evidence)
     return (
-        f"**{cause.name.value}** ({cause.rows} rows). {evidence}. Remedy: {cause.remedy}. "
-        f"Route: `{neighbour_stages.SERVING}`."
+        f"**{cause.name.value}** ({counted(cause.rows, 'row')}). {evidence}. Remedy: "
+        f"{cause.remedy}. Route: `{neighbour_stages.SERVING}`."
     )
 
 

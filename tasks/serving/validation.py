@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.shell_words import in_shell
 from tasks.data.audio_checks import AudioLimits
@@ -146,7 +147,7 @@ def compare(
     telling = len(odd) >= THRESHOLDS.systematic * len(comparison.different)
     odd = odd[: THRESHOLDS.probed]
     if probing and telling and len(odd) >= THRESHOLDS.least_probed:
-        report(f"probing with {len(odd)} rows")
+        report(f"probing with {counted(len(odd), 'row')}")
         outcomes = _run_probes(odd, by_audio, client)
     models = client.served()
     evidence = attribution.ServingEvidence(

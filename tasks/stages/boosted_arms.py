@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import counted
 from tasks.decision import mixture_choice
 from tasks.decision.decision_table import POLICY, Verdict
 from tasks.decision.evidence import evidence
@@ -292,7 +293,7 @@ def choose_arm(tried: Mapping[str, Candidate | None], rows: BoostingRows) -> tup
     told = ", ".join(f"{arm} {figures[arm].figure:.3f}" for arm in ARMS)
     left = [arm for arm in ARMS if arm not in holds]
     broken = f"; general English breaks by {', '.join(left)}" if left else ""
-    return best, f"KER on {len(base.misses)} selection rows: {told}{broken}."
+    return best, f"KER on {counted(len(base.misses), 'selection row')}: {told}{broken}."
 
 
 def compare_all(

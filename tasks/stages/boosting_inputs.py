@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.data.distractors import FEWEST, choose_distractors
 from tasks.data.split_parts import Disjointness, Split
@@ -60,10 +61,10 @@ class BoostingLists:
     def kind(self) -> str:
         """What the judged list is, in words."""
         if self.formulary:
-            return f"formulary, {len(self.judged.phrases)} phrases"
+            return f"formulary, {counted(len(self.judged.phrases), 'phrase')}"
         if self.distractors < FEWEST:
-            return f"the cycle's terms, with {self.distractors} distractors only"
-        return f"the cycle's terms and {self.distractors} distractors"
+            return f"the cycle's terms, with {counted(self.distractors, 'distractor')} only"
+        return f"the cycle's terms and {counted(self.distractors, 'distractor')}"
 
     def phrases(self) -> dict[str, tuple[str, ...]]:
         """Return the phrases of each list, by its name."""
@@ -252,8 +253,9 @@ def _without_seen(
             "its rows. Fix: boost the base that it was tuned from, or add rows to the manifest."
         )
     note = (
-        f"{moved} rows that judge or choose by validation.jsonl and selection.jsonl are left out: "
-        "the model was trained on them or chosen by them"
+        f"{counted(moved, 'row')} that {agreed(moved, 'judges or chooses', 'judge or choose')} by "
+        f"validation.jsonl and selection.jsonl {agreed(moved, 'is', 'are')} left out: the model "
+        f"was trained on {agreed(moved, 'it', 'them')} or chosen by {agreed(moved, 'it', 'them')}"
     )
     train = tuple(sorted({*split.train, *split.validation, *split.selection} - {*judges, *chooses}))
     return replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import OFFLINE_NAME, open_cycle
 from tasks.data.row_reviews import describe_set_apart
@@ -125,7 +126,10 @@ def build_leaderboard(
     base, tuned = names
     entries = leaderboard.tuned_entries(base, before, tuned, after)
     held_out = sum(row.row.part is Partition.HELD_OUT for row in after.rows)
-    trust = f"{held_out} rows were held out from training: theirs are the figures to trust."
+    trust = (
+        f"{counted(held_out, 'row')} {agreed(held_out, 'was', 'were')} held out from training: "
+        f"{agreed(held_out, 'its figures are those', 'theirs are the figures')} to trust."
+    )
     notes = [f"{trust} The split is {disjoint.summary(by_term=by_term)}."]
     notes.append(UNCHECKED if supplementary.guardrail is None else str(supplementary.guardrail))
     if supplementary.nonspeech is not None:
@@ -152,7 +156,8 @@ def build_leaderboard(
         entries += leaderboard.partition_entries(baseline.label, hosted.before)
         notes.append(
             f"{baseline.path.name} was made by another decoder than this tool's; "
-            f"{hosted.only_after} rows of this cycle are not in it."
+            f"{counted(hosted.only_after, 'row')} of this cycle "
+            f"{agreed(hosted.only_after, 'is', 'are')} not in it."
         )
     if imported is not None:
         pairing = diff.pair(imported, after)
@@ -163,9 +168,9 @@ def build_leaderboard(
             LeaderboardEntry(base, row_basis.CROSS_FITTED, crossed.before),
         )
         notes.append(
-            f"Cross-fitted over {supplementary.folds} folds: each row was scored by a model that "
-            "had not seen it. That grades the recipe; the model that is shipped was trained on the "
-            "split."
+            f"Cross-fitted over {counted(supplementary.folds, 'fold')}: each row was scored by a "
+            "model that had not seen it. That grades the recipe; the model that is shipped was "
+            "trained on the split."
         )
     notes += filter(None, (hyphen_note(before, after), describe_set_apart(set_apart or {})))
     changes, exposure = metric_changes(pairing.held_out), changes_by_exposure(pairing)
@@ -233,8 +238,9 @@ def compare(
     notes += [f"{one.path.name}: {note}" for one in (earlier, later) for note in one.notes]
     if pairing.only_before or pairing.only_after:
         notes.append(
-            f"{pairing.only_before} rows are only in the earlier evaluation and "
-            f"{pairing.only_after} only in the later one; they are not compared."
+            f"{counted(pairing.only_before, 'row')} {agreed(pairing.only_before, 'is', 'are')} "
+            f"only in the earlier evaluation and {pairing.only_after} only in the later one; they "
+            "are not compared."
         )
     if (converted := pairing.converted_note) is not None:
         notes.append(converted)
@@ -261,8 +267,9 @@ def hyphen_note(*evaluations: Scores) -> str | None:
     if not rows:
         return None
     return (
-        f"{rows} scored texts have other figures than to the letter of the contract: a dash "
-        "(U+2010 to U+2013, U+2212) between word characters is read as the hyphen."
+        f"{counted(rows, 'scored text')} {agreed(rows, 'has', 'have')} other figures than to the "
+        "letter of the contract: a dash (U+2010 to U+2013, U+2212) between word characters is "
+        "read as the hyphen."
     )
 
 

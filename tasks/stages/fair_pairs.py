@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.evaluation.hypotheses import Partition
 from tasks.stages.row_recordings import are_others, audio_folders
@@ -38,8 +39,9 @@ def fair_pairs(pairing: PairedScores, before: Path, after: Path) -> tuple[Paired
     for part, said in _SEEN.items():
         if seen := sum(_held_out(one) and one.before.row.part is part for one in same.pairs):
             notes.append(
-                f"{seen} held-out rows of the later evaluation were {said}, as the earlier "
-                "evaluation says: they are left out."
+                f"{counted(seen, 'held-out row')} of the later evaluation "
+                f"{agreed(seen, 'was', 'were')} {said}, as the earlier "
+                f"evaluation says: {agreed(seen, 'it is', 'they are')} left out."
             )
     fair = same.where(lambda one: not _held_out(one) or one.before.row.part not in _SEEN)
     if any(map(_held_out, same.pairs)) and not any(map(_held_out, fair.pairs)):
@@ -72,8 +74,9 @@ def _same_recordings(
         )
     other = {id(one) for one, differs in zip(by_name, others, strict=True) if differs}
     note = (
-        f"{len(other)} rows have one name and one text in both evaluations, but are two "
-        "recordings; they are not compared."
+        f"{counted(len(other), 'row')} {agreed(len(other), 'has', 'have')} one name and one text "
+        f"in both evaluations, but {agreed(len(other), 'is', 'are')} two "
+        f"recordings; {agreed(len(other), 'it is', 'they are')} not compared."
     )
     return pairing.where(lambda one: id(one) not in other), [note]
 

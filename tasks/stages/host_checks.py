@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.common.errors import FlywheelError, InputError
 from tasks.common.shell_words import in_shell
 from tasks.models import catalog, hub_cache
@@ -198,7 +199,7 @@ def rehearsed(context: CheckContext, records: Sequence[Record]) -> CheckResult:
         passed = sum(step.state is rehearsal.StepStatus.PASSED for step in record.steps)
         of = "a CPU" if not record.machine["gpus"] else record.machine["gpus"][0]["name"]
         by = record.versions.get("nemo_toolkit", "its image's")
-        says = f"{record.started[:10]} on {of}, NeMo {by}: {passed} steps passed"
+        says = f"{record.started[:10]} on {of}, NeMo {by}: {counted(passed, 'step')} passed"
         if failed:
             return CheckResult(
                 "rehearsal", CheckStatus.NOTE, f"{says}, {', '.join(failed)} failed", _REHEARSE

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from tasks.common import atomic_files, hashing
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.data.cutting.aligned_words import locate_words
 from tasks.data.cutting.ctc_alignment import align
@@ -141,8 +142,10 @@ class LongRowCutter:
                 continue
             waiting.append(_LongRow(number, key, row, read_words(row.text, style)))
         done = len(self._keys) - len(waiting)
+        are = agreed(len(self._keys), "is", "are")
         report(
-            f"{len(self._keys)} recordings are longer than {self.settings.longest:g} s and are cut"
+            f"{counted(len(self._keys), 'recording')} {are} longer than "
+            f"{self.settings.longest:g} s and {are} cut"
             + (f"; {done} were cut before" if done else "")
         )
         if waiting:

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.training_set import ListedRow, listed_rows
@@ -98,7 +99,10 @@ def _by_model(
         for part, recordings in zip(parts, hashes, strict=True)
     ]
     if changed := sum(old is not new for old, new in zip(parts, marked, strict=True)):
-        notes.append(f"{changed} rows are marked by the model's own list ({folder.name}).")
+        notes.append(
+            f"{counted(changed, 'row')} {agreed(changed, 'is', 'are')} marked by the model's own "
+            f"list ({folder.name})."
+        )
     return marked
 
 
@@ -169,8 +173,9 @@ def _by_file(
     )
     if unlisted:
         notes.append(
-            f"{unlisted} held-out rows of the evaluation are not in {held_out.name}: it is of "
-            "another split. They judge all the same."
+            f"{counted(unlisted, 'held-out row')} of the evaluation "
+            f"{agreed(unlisted, 'is', 'are')} not in {held_out.name}: it is of another split. "
+            f"{agreed(unlisted, 'It judges', 'They judge')} all the same."
         )
     marked: list[Partition | None] = [
         old or new or (Partition.HELD_OUT if row else Partition.TRAINED)

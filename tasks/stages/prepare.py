@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.data import manifest
@@ -168,15 +169,18 @@ def _own_rows(
     notes: tuple[str, ...] = ()
     if kept.n < scores.n:
         apart = scores.n - kept.n
-        notes = (f"{apart} of {scores.n} baseline rows are set apart by a review and not counted.",)
+        said = f"{apart} of {counted(scores.n, 'baseline row')} {agreed(apart, 'is', 'are')}"
+        notes = (f"{said} set apart by a review and not counted.",)
     scores = kept
     texts = {canonical(utterance.text) for utterance in utterances}
     own = scores.where(lambda row: canonical(row.row.ref) in texts)
     if own.n in {0, scores.n}:
         return scores, notes
+    foreign = scores.n - own.n
     note = (
-        f"{scores.n - own.n} of {scores.n} rows of the baseline are no rows of this manifest; they "
-        "are left out of its figures."
+        f"{foreign} of {counted(scores.n, 'row')} of the baseline "
+        f"{agreed(foreign, 'is no row', 'are no rows')} of this manifest; "
+        f"{agreed(foreign, 'it is', 'they are')} left out of its figures."
     )
     return own, (*notes, note)
 

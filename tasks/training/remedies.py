@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.training import recipes
 from tasks.training.recipes import RecipeName
 
@@ -110,6 +111,6 @@ def describe_attempts(attempts: Iterable[Mapping[str, Any]]) -> list[str]:
         outcome = "a mixture holds" if attempt["held"] else "no mixture holds"
         told.append(
             f"Training {number} ({attempt['remedy'] or 'as asked for'}, {epochs}, "
-            f"{attempt['rows']} rows{replayed}): {outcome} on the rows that choose."
+            f"{counted(attempt['rows'], 'row')}{replayed}): {outcome} on the rows that choose."
         )
     return told

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ class PhraseList:
             shown = [f"{one.place} as {text!r}" for one, text in self.rewritten]
             notes.append(f"{_count(shown, 'phrase')} written as the base writes: {_few(shown)}")
         if self.empty or self.comments:
-            notes.append(f"{self.empty} empty lines and {self.comments} comments passed over")
+            notes.append(
+                f"{counted(self.empty, 'empty line')} and {self.comments} comments passed over"
+            )
         return notes
 
     def as_dict(self) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import counted
 from tasks.common.errors import TranscriptionError
 from tasks.common.work_folders import work_folder
 from tasks.data.labelling.sheet_ranking import SpokenWord
@@ -65,7 +66,7 @@ def measure_confidence(
 
         def handle_event(event: Mapping[str, Any]) -> None:
             if event["event"] == "progress":
-                report(f"confidence: {event['done']} of {event['of']} rows")
+                report(f"confidence: {event['done']} of {counted(event['of'], 'row')}")
             elif event["event"] == "unsure":
                 report(f"no confidence of this model: {event['why']}")
 

@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import counted
 from tasks.common.errors import TranscriptionError
 from tasks.common.work_folders import remove_abandoned, work_folder
 from tasks.runtimes.base import Job, Runtime
@@ -217,7 +218,7 @@ def decode(
         def handle_event(event: Mapping[str, Any]) -> None:
             nonlocal before
             if event["event"] == "progress":
-                report(f"{before + event['done']} of {rows} rows")
+                report(f"{before + event['done']} of {counted(rows, 'row')}")
             elif event["event"] == "model":
                 report(event["how"])
                 if decoding_notes is not None:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.common.counted import agreed, counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -172,7 +174,10 @@ def align(log_probs: Floats, labels: Ints, counts: Sequence[int], blank: int) ->
         return LabelPath(places, tuple(passed.tolist()))
     trellis = _Trellis(labels, counts, blank)
     if len(trellis.words) >= frames:
-        raise ValueError(f"{len(trellis.words)} words do not fit into {frames} frames")
+        raise ValueError(
+            f"{counted(len(trellis.words), 'word')} {agreed(len(trellis.words), 'does', 'do')} "
+            f"not fit into {frames} frames"
+        )
     block = max(1, math.isqrt(frames))
     kept: list[tuple[Floats, Floats]] = []
     blanks, scores = trellis.begin(_limited(log_probs[:1])[0])

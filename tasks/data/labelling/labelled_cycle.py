@@ -84,7 +84,9 @@ class LabelSummary:
         """What a person should know, a sentence each."""
         notes = list(self.ambiguous[:_SHOWN])
         if (more := len(self.ambiguous) - _SHOWN) > 0:
-            notes.append(f"… and {more} more terms in two categories ({ABOUT}: ambiguous)")
+            notes.append(
+                f"… and {counted(more, 'more term')} in two categories ({ABOUT}: ambiguous)"
+            )
         if self.ordinary:
             shown = ", ".join(f"{term} ({rows})" for term, rows in _first(self.ordinary))
             notes.append(
@@ -134,7 +136,7 @@ def label_cycle(
     general = [row for row in labelled if not row.flagged]
     if not clinical:
         raise InputError(
-            f"{cycle.manifest}: none of its {len(labelled)} rows holds one of the "
+            f"{cycle.manifest}: none of its {counted(len(labelled), 'row')} holds one of the "
             f"{len(formulary.terms)} terms of {terms_path}. Fix: name the formulary of these texts."
         )
     rows_of_terms = _count_rows(matcher, utterances, found)

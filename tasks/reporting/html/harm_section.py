@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import counted
 from tasks.decision.group_check import FIELDS
 from tasks.reporting.html.metric_table import Figure
 from tasks.reporting.html.number_format import fine_points
@@ -54,7 +55,7 @@ def _joined(block: Mapping[str, Any] | None) -> Iterable[HarmLine]:
         seconds = length["seconds"]
         yield HarmLine(
             f"WER of joined sentences, {'all lengths' if seconds is None else f'{seconds} s'}",
-            f"{length['n']} recordings, {length['sentences']} sentences",
+            f"{counted(length['n'], 'recording')}, {counted(length['sentences'], 'sentence')}",
             _percent(length["canonical_wer_a"]),
             _percent(length["canonical_wer_b"]),
             fine_points(length["rise"], 1),
@@ -70,7 +71,7 @@ def _nonspeech(block: Mapping[str, Any] | None) -> Iterable[HarmLine]:
         count = block[name]
         yield HarmLine(
             f"{name} found where nobody speaks",
-            f"{block['n']} recordings",
+            counted(block["n"], "recording"),
             str(count["a"]),
             str(count["b"]),
             f"{count['b'] - count['a']:+d}" if count["b"] != count["a"] else "0",
@@ -87,7 +88,7 @@ def _writing(block: Mapping[str, Any] | None) -> Iterable[HarmLine]:
             continue
         yield HarmLine(
             figure["figure"],
-            f"{figure['sentences']} sentences",
+            counted(figure["sentences"], "sentence"),
             _percent(figure["a"]),
             _percent(figure["b"]),
             fine_points(figure["change"], 1),
@@ -103,7 +104,7 @@ def _groups(block: Mapping[str, Any] | None) -> Iterable[HarmLine]:
     for group in order:
         yield HarmLine(
             f"KER, {FIELDS.get(group['field'], group['field'])} {group['value']}",
-            f"{group['n']} rows",
+            counted(group["n"], "row"),
             _percent(group["ker_a"]),
             _percent(group["ker_b"]),
             fine_points(group["ker_b"] - group["ker_a"], 1),

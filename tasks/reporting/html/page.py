@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.data.audio_paths import path_parts
 from tasks.data.row_reviews import describe_set_apart
@@ -302,8 +303,8 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
     yield (
         "Split",
         (
-            f"{split['train']} rows to train on{chooses}, {split['validation']} held out, by "
-            f"category, seed {config['seed']}, "
+            f"{counted(split['train'], 'row')} to train on{chooses}, {split['validation']} held "
+            f"out, by category, seed {config['seed']}, "
             f"{disjoint.summary(by_term=config.get('hold_out_terms', False))}"
         ),
     )
@@ -316,15 +317,15 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
             "Recipe",
             (
                 f"{recipe['name']}: peak learning rate {recipe['lr']:g}, warm-up "
-                f"{recipe['warmup_steps']} steps, {recipe['epochs']} epochs at most, effective "
-                f"batch {recipe['effective_batch']}, seed {recipe['seed']}"
+                f"{recipe['warmup_steps']} steps, {counted(recipe['epochs'], 'epoch')} at most, "
+                f"effective batch {recipe['effective_batch']}, seed {recipe['seed']}"
             ),
         )
     if base := training.get("base"):
         yield "Base", f"{base['name']}, {base['parameters'] / 1e6:.1f} M parameters"
     if runtime := training.get("runtime"):
         place = runtime["image"] or "this tool's own environment"
-        processor = ", ".join(runtime["gpus"]) or f"CPU, {runtime['cores']} cores"
+        processor = ", ".join(runtime["gpus"]) or f"CPU, {counted(runtime['cores'], 'core')}"
         yield "Trained in", f"{place}, on {processor}, {runtime['precision']}"
     if seconds := training.get("wall_seconds"):
         yield "Training took", f"{seconds:.0f} s"

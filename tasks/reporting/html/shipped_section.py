@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import counted
 from tasks.reporting.html import svg_charts
 from tasks.reporting.html.chart_data import mixture_curve
 from tasks.reporting.html.metric_table import Figure
@@ -65,11 +66,13 @@ def describe_shipped(shipping: Mapping[str, Any] | None) -> ShippedSection | Non
     limit = None
     if curve.allowed_rise is not None:
         limit = curve.allowed_rise / shipping["rule"]["share_of_limit"]
-    general = f" and {curve.sentences} sentences of general English" if curve.sentences else ""
+    general = (
+        f" and {counted(curve.sentences, 'sentence')} of general English" if curve.sentences else ""
+    )
     basis = (
-        f"Chosen by {curve.rows} selection rows{general}, which do not judge: the verdict rests on "
-        "other rows. A row’s KER is the share of its variants, begun some milliseconds later, in "
-        "which the term was missed."
+        f"Chosen by {counted(curve.rows, 'selection row')}{general}, which do not judge: the "
+        "verdict rests on other rows. A row’s KER is the share of its variants, begun some "
+        "milliseconds later, in which the term was missed."
     )
     notes.append(basis)
     return ShippedSection(
@@ -90,7 +93,7 @@ def _mixture_figures(curve: MixtureCurve) -> Iterable[CurveFigure]:
         if point.ker is not None
     ]
     if kers:
-        label = f"KER on {curve.rows} selection rows by value; shipped: {chosen}"
+        label = f"KER on {counted(curve.rows, 'selection row')} by value; shipped: {chosen}"
         drawing = svg_charts.value_curve(kers, svg_charts.SHARES, label, percent)
         yield CurveFigure("KER on the selection rows", "by value, with 95 % intervals", drawing)
     rises = [
@@ -103,7 +106,10 @@ def _mixture_figures(curve: MixtureCurve) -> Iterable[CurveFigure]:
         ends = [end for p in rises if p.interval for end in (p.interval.low, p.interval.high)]
         heights = [*(point.figure for point in rises), *(rise for _, rise in curve.rise_curve)]
         scale = svg_charts.axis([*heights, *ends, allowed or 0.0], step=0.005)
-        label = f"Rise of general WER on {curve.sentences} sentences by value; shipped: {chosen}"
+        label = (
+            f"Rise of general WER on {counted(curve.sentences, 'sentence')} by value; shipped: "
+            f"{chosen}"
+        )
         note = "in points, by value, with 95 % intervals"
         if allowed is not None:
             label += f"; allowed: {fine_points(allowed, 3)} points"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.work_folders import work_folder
 from tasks.models import purge_marks
@@ -196,7 +197,7 @@ def _describe_serving(fields: Mapping[str, Any]) -> str:
         )
     if fields["lead_silence"]:
         parts.append(
-            f"Put {fields['lead_silence']} samples of silence before each recording and "
+            f"Put {counted(fields['lead_silence'], 'sample')} of silence before each recording and "
             f"{fields['trail_silence']} after it, and set `snip_edges=True` and `high_freq=0` in "
             "`FeatureExtractorConfig`: otherwise sherpa-onnx's first frame begins half a hop later "
             "than NeMo's, it hears one frame more, and its mel bands end at 7,600 Hz."

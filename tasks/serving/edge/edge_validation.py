@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.common.work_folders import work_folder
@@ -219,7 +220,7 @@ def transcribe(
     atomic_files.check_target(target)
 
     def tell(number: int) -> None:
-        report(f"{number} of {len(plan.rows)} rows")
+        report(f"{number} of {counted(len(plan.rows), 'row')}")
 
     if served.server is None:
         recognizer = recognizers.load(served.bundle)
@@ -270,7 +271,8 @@ def compare(
         results = _repair(plan, served, differing[:MOST_REPAIRED], runtime, report)
         causes = repairs.attribute(results, len(comparison.rows))
     elif differing:
-        says = f"{len(differing)} of {len(comparison.rows)} rows differ; nothing was repaired"
+        differ = agreed(len(differing), "differs", "differ")
+        says = f"{len(differing)} of {len(comparison.rows)} rows {differ}; nothing was repaired"
         causes = (Cause(CauseName.UNEXPLAINED, len(differing), (says,)),)
     by_audio = {row.audio_filepath: row for row in written}
     offline = tuple(row.offline for row in comparison.rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import agreed, counted
 from tasks.common.errors import FlywheelError
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.result_reading import read_hypotheses
@@ -119,7 +120,8 @@ def verify(folder: Path) -> list[str]:
         InputError: a file is missing or was changed.
     """
     bundle = open_bundle(folder)
-    lines = [f"{len(bundle.files)} files have the hashes of {BUNDLE_NAME}"]
+    count = len(bundle.files)
+    lines = [f"{counted(count, 'file')} {agreed(count, 'has', 'have')} the hashes of {BUNDLE_NAME}"]
     if bundle.engine is not EdgeEngine.ONNX:
         recognizers.load(bundle)
         version = recognizers.engine_version(bundle.engine)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from tasks.common import atomic_files
+from tasks.common.counted import counted
 from tasks.serving.causes import Cause, CauseName
 from tasks.serving.edge import engine_files, graph_decoder, recognizers, substitutes
 from tasks.serving.edge.bundle import BUNDLE_NAME, EdgeEngine, EdgePrecision, graph_names
@@ -102,7 +103,7 @@ def repair(
         results.append(
             RepairResult(cause, says, tuple(rows[n] for n in left), tuple(rows[n] for n in done))
         )
-        report(f"{says}: {len(done)} of {len(left)} rows")
+        report(f"{says}: {len(done)} of {counted(len(left), 'row')}")
         left[:] = [n for n in left if n not in done]
 
     def restored(texts: Mapping[int, str]) -> list[int]:
@@ -261,8 +262,9 @@ def _phase(
     frames = "only whole frames" if right.snipped else "mirrored ends"
     was = f"the first frame was {abs(late) / setup.sample_rate * 1000:g} ms off"
     says = (
-        f"{right.lead} samples of silence before each recording and {right.trail} after it, with "
-        f"{frames} ({was if late else 'the first frame was right, the ends were not'})"
+        f"{counted(right.lead, 'sample')} of silence before each recording and {right.trail} "
+        f"after it, with {frames} "
+        f"({was if late else 'the first frame was right, the ends were not'})"
     )
     cause = CauseName.FRAME_PHASE if late else CauseName.END_FRAMES
     yield cause, says, replace(setup, framing=right)
@@ -297,7 +299,7 @@ def attribute(results: Sequence[RepairResult], compared: int) -> tuple[Cause, ..
 
 
 def _evidence(result: RepairResult, compared: int) -> str:
-    rows = f"{len(result.repaired)} of {len(result.tried)} rows whose text differed"
+    rows = f"{len(result.repaired)} of {counted(len(result.tried), 'row')} whose text differed"
     if result.cause is CauseName.UNSTEADY:
         return f"{result.says}: {rows} got another text"
     if result.says.startswith(SUBSTITUTED):
@@ -306,5 +308,5 @@ def _evidence(result: RepairResult, compared: int) -> str:
             "the offline text without it"
         )
     if result.says.startswith(NO_REPAIR):
-        return f"{result.says}: {len(result.repaired)} of {compared} rows"
+        return f"{result.says}: {len(result.repaired)} of {counted(compared, 'row')}"
     return f"{result.says}: {rows} have the offline text with it"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import counted
 from tasks.decision.significance import p_of_harm, shown_to_rise
 from tasks.evaluation import diff, statistics
 from tasks.evaluation.block_bootstrap import by_block, rate_interval
@@ -98,7 +99,11 @@ class ServedComparison:
         if whole is None or not whole.n:
             return f"{self.after} against {self.before}: no row has a term to compare."
         gained = whole.p is not None and whole.fell and whole.p < _ALPHA
-        effect = "finds more terms" if gained else f"costs nothing that {self.n} rows can show"
+        effect = (
+            "finds more terms"
+            if gained
+            else f"costs nothing that {counted(self.n, 'row')} can show"
+        )
         return f"{self.after} {effect} against {self.before}: {_tell('all terms', whole)}."
 
     def as_dict(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from tasks.common.counted import counted
 from tasks.serving.causes import CauseName
 from tasks.serving.edge import recognizers
 from tasks.serving.edge.http_transcription import transcribe_over_http
@@ -73,7 +74,7 @@ def repair(
         results.append(
             RepairResult(cause, says, tuple(rows[n] for n in suspect), tuple(rows[n] for n in done))
         )
-        report(f"{says}: {len(done)} of {len(suspect)} rows")
+        report(f"{says}: {len(done)} of {counted(len(suspect), 'row')}")
         suspect[:] = [n for n in suspect if n not in done]
 
     again = transcribe_over_http(server, recordings, 1)

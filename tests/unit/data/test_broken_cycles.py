@@ -238,7 +238,7 @@ BROKEN = (
         "no samples",
         "record or copy",
     ),
-    Broken("NaN", recording(2, with_nan), 3, "1 samples", "audio/2.wav holds", "export it again"),
+    Broken("NaN", recording(2, with_nan), 3, "1 sample", "audio/2.wav holds", "export it again"),
     Broken(
         "floats as large as integers",
         recording(2, scaled_as_integers),

@@ -195,7 +195,7 @@ def test_the_command_prints_what_it_wrote(
     assert call(first, second, tmp_path / "cycle2") == 0
     out = capsys.readouterr().out
     assert f"{tmp_path / 'cycle2'}: 3 rows = 2 of {first} + 1 of {second}" in out
-    assert "1 rows are left out, since they are there already" in out
+    assert "1 row is left out, since it is there already" in out
     assert '"act": "combine"' in (tmp_path / "audit.jsonl").read_text()
     assert call(first, tmp_path / "cycle3") == 2
     assert "`asr-flywheel combine cycle1 new/cycle2 cycle2`" in capsys.readouterr().err

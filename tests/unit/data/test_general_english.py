@@ -63,7 +63,7 @@ def test_bad_sets_are_refused_with_the_fix() -> None:
         divide(MANIFEST, checked(range(19)), [], longest=20.0)
     with pytest.raises(InputError, match="26 sentences are wanted for replay, and 25"):
         divide(MANIFEST, rows, [], replay=26, longest=20.0)
-    with pytest.raises(InputError, match="1 sentences are wanted for replay, and 0"):
+    with pytest.raises(InputError, match="1 sentence is wanted for replay, and 0"):
         divide(MANIFEST, checked(range(50), seconds=30.0), [], replay=1, longest=20.0)
     with pytest.raises(ValueError, match="is trained on or chooses"):
         GeneralSet(tuple(rows), tuple(rows[:1]))

@@ -222,7 +222,7 @@ def test_too_few_fresh_rows_are_said() -> None:
     split = split_rows(rows, seen_before=learnt)
     assert split.validation == (1,)
     assert split.warnings == (
-        "category drug: 1 rows held out instead of 4, since the base has seen the others",
+        "category drug: 1 row held out instead of 4, since the base has seen the others",
     )
     with pytest.raises(InputError, match="the base was trained on all of them"):
         split_rows(rows, seen_before=learnt | {"recording 1"})

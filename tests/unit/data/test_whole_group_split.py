@@ -144,6 +144,6 @@ def test_a_voice_that_the_base_has_heard_is_trained_on() -> None:
     assert split.warnings == (
         (
             "category lab: 0 rows held out instead of 1, since whole voices are; "
-            "voice_id 'voice 0' has 1 of its 1 rows"
+            "voice_id 'voice 0' has 1 of its 1 row"
         ),
     )

@@ -78,7 +78,7 @@ def test_the_terms_that_were_missed_come_worst_first_with_the_reason() -> None:
     """Held-out misses go before misses on trained rows; what was found needs no row."""
     lines = plan(clinic()).lines
     assert [line.term for line in lines] == ["cefazolin", "metformin"]
-    assert lines[0].why == "missed in 1 of 1 held-out rows"
+    assert lines[0].why == "missed in 1 of 1 held-out row"
     assert lines[1].why == "missed in 1 of 4 rows that were trained on"
 
 
@@ -217,7 +217,7 @@ def test_rows_without_conditions_can_be_planned_too() -> None:
     assert line.rows == 1
     assert line.why == "missed in 1 of 2 rows"
     assert any(re.match("No row has the noise level clean, snr_15db", x) for x in found.advice)
-    assert any(x.startswith("1 rows have no term") for x in found.advice)
+    assert any(x.startswith("1 row has no term") for x in found.advice)
 
 
 def decided(before: Scores, after: Scores) -> tuple[Decision, PairedScores]:

@@ -238,3 +238,42 @@ def test_a_row_that_may_be_the_purged_one_keeps_none_of_its_words(
     apply(clinic, listed)
     assert "heffalump" not in deep.read_text()
     assert (clinic / "cycle1/note.md").read_text() == "stays\n"
+
+
+def test_a_folder_that_is_empty_then_goes_with_its_name(clinic: Path, tmp_path: Path) -> None:
+    """It may name the patient; folders outside of cycles, links and those in use stay."""
+    cycle = clinic / "cycle3"
+    outside = tmp_path / "recorder/visit-9"
+    outside.mkdir(parents=True)
+    linked = tmp_path / "disk/case-4"
+    linked.mkdir(parents=True)
+    (cycle / "linked").symlink_to(linked)
+    places = ("audio/mrs-x/visit-1", "audio/mrs-x/visit-2", "linked", str(outside), "audio/mr-y")
+    rows = []
+    for number, place in enumerate(places):
+        (cycle / place).mkdir(parents=True, exist_ok=True)
+        factories.write_wav(cycle / place / f"r{number}.wav", 0.1, seed=50 + number)
+        rows.append({"audio_filepath": f"{place}/r{number}.wav", "text": f"said so {number}"})
+    factories.write_rows(cycle / "manifest.jsonl", rows)
+    listed = tmp_path / "list.txt"
+    listed.write_text("r0.wav\nr1.wav\nr2.wav\nr3.wav\n")
+    apply(clinic, listed)
+    assert not (cycle / "audio/mrs-x").exists()
+    assert (cycle / "audio/mr-y/r4.wav").is_file()
+    assert (cycle / "linked").is_symlink()
+    assert not list(linked.iterdir())
+    assert outside.is_dir()
+
+
+def test_a_text_beside_a_recording_goes_with_it(clinic: Path, tmp_path: Path) -> None:
+    """It has its name; one of a recording that stays does not go, nor does a cycle's own file."""
+    cycle = clinic / "cycle1"
+    for name in ("audio/0.txt", "audio/0.TextGrid", "audio/1.txt", "0.txt", "audio/2.txt"):
+        (cycle / name).write_text("words of its own\n")
+    factories.write_wav(cycle / "audio/2.flac", 0.1, seed=77)
+    listed = tmp_path / "list.txt"
+    listed.write_text("cycle1/audio/0.wav\ncycle1/audio/2.wav\n")
+    said = apply(clinic, listed)
+    assert f"remove   {cycle / 'audio/0.txt'}: beside the recording, with its name" in said
+    left = {path.relative_to(cycle).as_posix() for path in cycle.rglob("*.[tT]*")}
+    assert left == {"audio/1.txt", "0.txt", "audio/2.txt"}

@@ -146,8 +146,8 @@ def test_rows_that_the_earlier_model_was_trained_on_do_not_judge_the_later_one(
     found = compare.compare(before, after, None, ["drug"])
     assert (found["basis"], found["rows"]) == ("held-out", 2)
     notes = " ".join(found["notes"])
-    assert "1 held-out rows of the later evaluation were trained on by the earlier model" in notes
-    assert "1 held-out rows of the later evaluation were used to choose the earlier model" in notes
+    assert "1 held-out row of the later evaluation was trained on by the earlier model" in notes
+    assert "1 held-out row of the later evaluation was used to choose the earlier model" in notes
 
 
 def test_two_models_without_a_common_held_out_row_are_not_compared(cycle: Path) -> None:

@@ -148,7 +148,7 @@ def test_the_evaluations_marks_outrank_a_file(cycle: Path) -> None:
     notes = " ".join(found["notes"])
     assert "2 of 4 rows of other.jsonl were trained on" in notes
     assert "1 of 4 rows of other.jsonl were used to choose" in notes
-    assert "1 held-out rows of the evaluation are not in other.jsonl" in notes
+    assert "1 held-out row of the evaluation is not in other.jsonl" in notes
 
 
 def test_a_file_of_trained_rows_alone_is_refused(cycle: Path) -> None:

@@ -189,5 +189,5 @@ def test_texts_without_any_term_are_refused(tmp_path: Path) -> None:
     factories.write_rows(
         cycle.manifest, [{"audio_filepath": "audio/0.wav", "text": "nothing", "duration": 1.0}]
     )
-    with pytest.raises(InputError, match=r"none of its 1 rows holds one of the 4 terms"):
+    with pytest.raises(InputError, match=r"none of its 1 row holds one of the 4 terms"):
         label_cycle(cycle, read_terms_table(terms), terms, tmp_path / "labelled/cycle1")
