@@ -36,8 +36,8 @@ def coverage_warnings(
     if known:
         yield (
             f"{known} of {counted(len(utterances), 'row')} of the manifest "
-            f"{agreed(known, 'is', 'are')} left out, since the model that "
-            f"was evaluated, or the base, was trained on {agreed(known, 'it', 'them')} or chosen by "
+            f"{agreed(known, 'is', 'are')} left out, since the model that was evaluated, or the "
+            f"base, was trained on {agreed(known, 'it', 'them')} or chosen by "
             f"{agreed(known, 'it', 'them')}. KER rests on the other "
             f"{counted(baseline.n, 'row')} of the baseline; scoring it again would not change that."
         )
