@@ -16,7 +16,7 @@ from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.data import audio_probe
 from tasks.data.audio_probe import Unreadable
-from tasks.data.brought_recordings import BroughtRecordings, find_recording
+from tasks.data.brought_recordings import BroughtRecordings, describe_outside, find_recording
 from tasks.data.canonical import canonical
 from tasks.data.combined_conversations import number_apart
 from tasks.data.cycle_folder import FORMULARY_NAME, require_cycle_name
@@ -60,6 +60,7 @@ class CombineSummary:
         repeated: rows that an earlier source has too, a sentence each.
         linked: recordings that the new cycle shares with its sources as hard links.
         outside: rows whose recording lies outside of its source's folder.
+        outside_folders: of these recordings.
         general: manifests of general speech beside the sources' rows, which are not combined.
     """
 
@@ -69,6 +70,7 @@ class CombineSummary:
     repeated: tuple[str, ...]
     linked: int
     outside: int
+    outside_folders: tuple[str, ...]
     general: tuple[str, ...]
 
     @property
@@ -77,11 +79,7 @@ class CombineSummary:
         notes = [f"left out: {line}" for line in self.repeated[:_SHOWN]]
         if (more := len(self.repeated) - _SHOWN) > 0:
             notes.append(f"left out: {more} more rows that are there already ({ABOUT}: repeated)")
-        if self.outside:
-            notes.append(
-                f"{self.outside} rows name recordings outside of their cycle's folder by their "
-                "whole path. Fix: name that folder with --audio-root wherever the cycle is used."
-            )
+        notes += describe_outside(self.outside, self.outside_folders)
         notes += [
             f"{name} is not combined. Fix: label the new cycle, or name this file with --general."
             for name in self.general
@@ -148,7 +146,8 @@ def combine_cycles(
             },
             repeated=tuple(repeated),
             linked=recordings.linked,
-            outside=recordings.outside,
+            outside=recordings.outside.total(),
+            outside_folders=tuple(sorted(recordings.outside)),
             general=tuple(
                 str(source.path / GENERAL)
                 for source in sources

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def coverage_warnings(
-    utterances: Sequence[Utterance], baseline: Scores, left_out: Scores | None
+    utterances: Sequence[Utterance],
+    baseline: Scores,
+    left_out: Scores | None,
+    transcribe: str = "asr-flywheel transcribe",
 ) -> Iterable[str]:
     """Yield a warning where the baseline's rows are not the manifest's, with their number and why.
 
@@ -25,6 +28,7 @@ def coverage_warnings(
         utterances: the manifest's rows.
         baseline: the rows that judge.
         left_out: rows that the evaluated model was trained on or chosen by, if there are any.
+        transcribe: the command that scores the manifest.
     """
     texts = Counter(canonical(utterance.text) for utterance in utterances)
     judging = {canonical(row.row.ref) for row in baseline.rows}
@@ -42,18 +46,18 @@ def coverage_warnings(
         yield (
             f"{missing} of {len(utterances)} rows of the manifest are not in the baseline: it may "
             f"be older than the manifest. Score it again with {neighbour_stages.EVAL} or "
-            "`asr-flywheel transcribe`."
+            f"`{transcribe}`."
         )
     if unlisted := _rows_with_fewer_terms(utterances, baseline):
         yield (
             f"{unlisted} rows of the manifest list several terms, and the baseline's rows lack "
             "some of them, so that these count for no KER. Score the cycle again with "
-            "`asr-flywheel transcribe`, or copy terms into the result's rows."
+            f"`{transcribe}`, or copy terms into the result's rows."
         )
     if foreign:
         yield (
             f"{foreign} of {baseline.n} rows of the baseline are no rows of this manifest. Score "
-            f"this manifest with {neighbour_stages.EVAL} or `asr-flywheel transcribe`, or name its "
+            f"this manifest with {neighbour_stages.EVAL} or `{transcribe}`, or name its "
             "own result with --baseline."
         )
 
