@@ -28,9 +28,11 @@ def combine(
 ) -> None:
     """Write the rows and recordings of several cycles as a new one; a sound is in it once."""
     from dataclasses import asdict
+    from functools import partial
 
     from tasks.data.combined_cycle import LEAST_SOURCES, combine_cycles
     from tasks.data.cycle_folder import open_cycle
+    from tasks.privacy.returned_recordings import describe_returned, find_returned
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
 
@@ -41,7 +43,13 @@ def combine(
             "first, and then the new folder: `asr-flywheel combine cycle1 new/cycle2 cycle2`."
         )
     target = out.expanduser().absolute()
-    summary = combine_cycles([open_cycle(path) for path in named], target, sys.argv)
+    summary = combine_cycles(
+        [open_cycle(path) for path in named],
+        target,
+        sys.argv,
+        partial(find_returned, target.parent),
+    )
+    notes = [*summary.notes, *describe_returned(target, summary.returned)]
     audit_log.record(
         target.parent,
         AuditedAct.COMBINE,
@@ -50,11 +58,11 @@ def combine(
         repeated=len(summary.repeated),
     )
     if as_json:
-        print_json({**asdict(summary), "notes": summary.notes})
+        print_json({**asdict(summary), "notes": notes})
         return
     counts = " + ".join(f"{rows} of {name}" for name, rows in summary.sources.items())
     typer.echo(f"{target}: {summary.rows} rows = {counts}")
     if summary.repeated:
         typer.echo(f"{len(summary.repeated)} rows are left out, since they are there already")
-    for line in summary.notes:
+    for line in notes:
         typer.echo(line)

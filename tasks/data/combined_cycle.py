@@ -26,7 +26,7 @@ from tasks.data.row_reviews import review_files
 from tasks.data.source_spans import PROVENANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
@@ -62,6 +62,7 @@ class CombineSummary:
         outside: rows whose recording lies outside of its source's folder.
         outside_folders: of these recordings.
         general: manifests of general speech beside the sources' rows, which are not combined.
+        returned: recordings that were purged before, by their names in the new cycle.
     """
 
     out: str
@@ -72,6 +73,7 @@ class CombineSummary:
     outside: int
     outside_folders: tuple[str, ...]
     general: tuple[str, ...]
+    returned: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
@@ -110,7 +112,10 @@ def check_combination(sources: Sequence[Cycle], out: Path) -> None:
 
 
 def combine_cycles(
-    sources: Sequence[Cycle], out: Path, command: Sequence[str] = ()
+    sources: Sequence[Cycle],
+    out: Path,
+    command: Sequence[str] = (),
+    find_returned: Callable[[Iterable[str]], Container[str]] = lambda _: (),
 ) -> CombineSummary:
     """Write the rows of several cycles as one; its rows appear when they are whole.
 
@@ -120,6 +125,7 @@ def combine_cycles(
         sources: the cycles, the earliest first; where names of recordings clash, its stay.
         out: the folder, ``cycle<N>``; it may hold the evaluation of a run on the cycle before.
         command: as typed, for the record.
+        find_returned: says which recordings, by the hashes of their samples, were purged before.
 
     Raises:
         InputError: a manifest or recording cannot be read, two rows have one sound and different
@@ -128,6 +134,7 @@ def combine_cycles(
     check_combination(sources, out)
     kept, repeated = _without_repeated(_read_all(sources))
     with new_cycle(out, sources[0].path.stat().st_mode & 0o777) as work:
+        purged = find_returned([row.sound for row in kept])
         recordings = BroughtRecordings(work)
         brought = [recordings.bring(row.cycle, row.utterance) for row in kept]
         write_manifest(work / MANIFEST_NAME, brought)
@@ -152,6 +159,11 @@ def combine_cycles(
                 str(source.path / GENERAL)
                 for source in sources
                 if (source.path / GENERAL).is_file()
+            ),
+            returned=tuple(
+                new.audio_filepath
+                for row, new in zip(kept, brought, strict=True)
+                if row.sound in purged
             ),
         )
         about = {
