@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 
     from tasks.common.valid_values import ValidValues
 
+_PATH_FIXES = {
+    "is not readable": "give this user the right to read it, or name a copy of it",
+    "is not writable": "give this user the right to write it, or name another place",
+    "does not exist": "name one that is there",
+}
+_PATH_FAULT = re.compile(
+    rf"[\w ]*'(?P<path>.+)' (?P<fault>{'|'.join(_PATH_FIXES)})", re.IGNORECASE | re.DOTALL
+)
+"""What the library says of a path that a command's argument or option names."""
 _ARGUMENTS = "asr_flywheel.arguments"
 
 
@@ -59,6 +69,8 @@ def _explain(wrong: Any, arguments: Sequence[str]) -> str:  # noqa: ANN401 - a B
     # Of an option that is repeated, others may be right.
     typed, value = next((one for one in given if not values.accepts(one[1])), given[-1])
     fault = values.fault(value)
+    if fault is None and (found := _PATH_FAULT.fullmatch(str(wrong.message).removesuffix("."))):
+        return f"{found['path']}: {found['fault']}. Fix: {_PATH_FIXES[found['fault']]}."
     if fault is None:
         return f"{typed} {value!r}: {str(wrong.message).removesuffix('.')}. Fix: see --help."
     return f"{typed} {value!r} {fault}. Fix: {values.fix(value)}."

@@ -25,6 +25,7 @@ from tasks.decision.gate import GateResult
 from tasks.evaluation.baseline import Baseline
 from tasks.models import catalog, purge_marks
 from tasks.privacy.keyed_hashes import seen_before
+from tasks.privacy.returned_recordings import describe_returned, find_returned
 from tasks.records import kept_runs, run_record
 from tasks.records.audit_log import AuditedAct
 from tasks.records.tracking.run_tracker import UNTRACKED, RunTracker
@@ -125,7 +126,10 @@ def check_manifest(run: CycleRun) -> PreflightResult:
         config.audio_roots,
         keep_style=config.keep_style,
     )
-    artifacts.warnings([str(finding) for finding in rows.warnings])
+    purged = find_returned(run.clinic, [row.audio_sha256 for row in rows.rows])
+    returned = [row.utterance.audio_filepath for row in rows.rows if row.audio_sha256 in purged]
+    told = describe_returned(run.cycle.path, returned)
+    artifacts.warnings([*told, *(str(finding) for finding in rows.warnings)])
     if rows.set_apart:
         files = {path.name: hashing.sha256_file(path) for path in review_files(run.cycle)}
         audit.record(run.cycle, AuditedAct.REVIEW, files=files, set_apart=dict(rows.set_apart))

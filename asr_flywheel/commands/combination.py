@@ -29,9 +29,11 @@ def combine(
 ) -> None:
     """Write the rows and recordings of several cycles as a new one; a sound is in it once."""
     from dataclasses import asdict
+    from functools import partial
 
     from tasks.data.combined_cycle import LEAST_SOURCES, combine_cycles
     from tasks.data.cycle_folder import open_cycle
+    from tasks.privacy.returned_recordings import describe_returned, find_returned
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
 
@@ -42,7 +44,13 @@ def combine(
             "first, and then the new folder: `asr-flywheel combine cycle1 new/cycle2 cycle2`."
         )
     target = out.expanduser().absolute()
-    summary = combine_cycles([open_cycle(path) for path in named], target, sys.argv)
+    summary = combine_cycles(
+        [open_cycle(path) for path in named],
+        target,
+        sys.argv,
+        partial(find_returned, target.parent),
+    )
+    notes = [*summary.notes, *describe_returned(target, summary.returned)]
     audit_log.record(
         target.parent,
         AuditedAct.COMBINE,
@@ -51,7 +59,7 @@ def combine(
         repeated=len(summary.repeated),
     )
     if as_json:
-        print_json({**asdict(summary), "notes": summary.notes})
+        print_json({**asdict(summary), "notes": notes})
         return
     counts = " + ".join(f"{rows} of {name}" for name, rows in summary.sources.items())
     typer.echo(f"{target}: {counted(summary.rows, 'row')} = {counts}")
@@ -59,5 +67,5 @@ def combine(
         count = len(summary.repeated)
         why = f"since {agreed(count, 'it is', 'they are')} there already"
         typer.echo(f"{counted(count, 'row')} {agreed(count, 'is', 'are')} left out, {why}")
-    for line in summary.notes:
+    for line in notes:
         typer.echo(line)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.common.shell_words import in_shell
 from tasks.data.audio_paths import as_posix
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tasks.data.cycle_folder import Cycle
     from tasks.data.manifest import Utterance
 
 _AUDIO = "audio"
+_SHOWN_FOLDERS = 3
 
 
 class BroughtRecordings:
@@ -22,7 +27,8 @@ class BroughtRecordings:
 
     Attributes:
         linked: recordings that share their bytes with the source.
-        outside: rows whose recording lies outside of its source's folder, and stays there.
+        outside: rows whose recording lies outside of its source's folder, and stays there; by that
+            recording's folder.
     """
 
     def __init__(self, work: Path) -> None:
@@ -30,7 +36,8 @@ class BroughtRecordings:
         self._folders: set[Path] = set()
         self._sources: dict[PurePosixPath, Path] = {}
         self._names: dict[Path, PurePosixPath] = {}
-        self.linked = self.outside = 0
+        self.linked = 0
+        self.outside: Counter[str] = Counter()
 
     def bring(self, cycle: Cycle, row: Utterance) -> Utterance:
         """Return a row with its recording in the new folder, under the same relative path if free.
@@ -46,7 +53,7 @@ class BroughtRecordings:
         """
         source = find_recording(cycle, row)
         if not source.is_relative_to(cycle.path):
-            self.outside += 1
+            self.outside[str(source.parent)] += 1
             return row.with_audio(str(source))
         if (known := self._names.get(source)) is not None:
             return row.with_audio(known.as_posix())
@@ -75,6 +82,24 @@ class BroughtRecordings:
             self.linked += 1
         except OSError:
             shutil.copy2(source, target)
+
+
+def describe_outside(rows: int, folders: Sequence[str]) -> list[str]:
+    """Say where recordings lie that a new cycle names by their whole path; nothing without any.
+
+    Args:
+        rows: that name such a recording.
+        folders: of these recordings.
+    """
+    if not rows:
+        return []
+    few = folders if len(folders) <= _SHOWN_FOLDERS else [os.path.commonpath(folders)]
+    options = " ".join(f"--audio-root {in_shell(folder)}" for folder in few)
+    note = (
+        f"{rows} rows name recordings outside of their cycle's folder by their whole path. "
+        f"Fix: add {options} wherever the cycle is used."
+    )
+    return [note]
 
 
 def find_recording(cycle: Cycle, row: Utterance) -> Path:

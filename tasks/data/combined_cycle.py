@@ -16,7 +16,7 @@ from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.data import audio_probe
 from tasks.data.audio_probe import Unreadable
-from tasks.data.brought_recordings import BroughtRecordings, find_recording
+from tasks.data.brought_recordings import BroughtRecordings, describe_outside, find_recording
 from tasks.data.canonical import canonical
 from tasks.data.combined_conversations import number_apart
 from tasks.data.cycle_folder import FORMULARY_NAME, require_cycle_name
@@ -26,7 +26,7 @@ from tasks.data.row_reviews import review_files
 from tasks.data.source_spans import PROVENANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
@@ -60,7 +60,9 @@ class CombineSummary:
         repeated: rows that an earlier source has too, a sentence each.
         linked: recordings that the new cycle shares with its sources as hard links.
         outside: rows whose recording lies outside of its source's folder.
+        outside_folders: of these recordings.
         general: manifests of general speech beside the sources' rows, which are not combined.
+        returned: recordings that were purged before, by their names in the new cycle.
     """
 
     out: str
@@ -69,7 +71,9 @@ class CombineSummary:
     repeated: tuple[str, ...]
     linked: int
     outside: int
+    outside_folders: tuple[str, ...]
     general: tuple[str, ...]
+    returned: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
@@ -77,11 +81,7 @@ class CombineSummary:
         notes = [f"left out: {line}" for line in self.repeated[:_SHOWN]]
         if (more := len(self.repeated) - _SHOWN) > 0:
             notes.append(f"left out: {more} more rows that are there already ({ABOUT}: repeated)")
-        if self.outside:
-            notes.append(
-                f"{self.outside} rows name recordings outside of their cycle's folder by their "
-                "whole path. Fix: name that folder with --audio-root wherever the cycle is used."
-            )
+        notes += describe_outside(self.outside, self.outside_folders)
         notes += [
             f"{name} is not combined. Fix: label the new cycle, or name this file with --general."
             for name in self.general
@@ -112,7 +112,10 @@ def check_combination(sources: Sequence[Cycle], out: Path) -> None:
 
 
 def combine_cycles(
-    sources: Sequence[Cycle], out: Path, command: Sequence[str] = ()
+    sources: Sequence[Cycle],
+    out: Path,
+    command: Sequence[str] = (),
+    find_returned: Callable[[Iterable[str]], Container[str]] = lambda _: (),
 ) -> CombineSummary:
     """Write the rows of several cycles as one; its rows appear when they are whole.
 
@@ -122,6 +125,7 @@ def combine_cycles(
         sources: the cycles, the earliest first; where names of recordings clash, its stay.
         out: the folder, ``cycle<N>``; it may hold the evaluation of a run on the cycle before.
         command: as typed, for the record.
+        find_returned: says which recordings, by the hashes of their samples, were purged before.
 
     Raises:
         InputError: a manifest or recording cannot be read, two rows have one sound and different
@@ -130,6 +134,7 @@ def combine_cycles(
     check_combination(sources, out)
     kept, repeated = _without_repeated(_read_all(sources))
     with new_cycle(out, sources[0].path.stat().st_mode & 0o777) as work:
+        purged = find_returned([row.sound for row in kept])
         recordings = BroughtRecordings(work)
         brought = [recordings.bring(row.cycle, row.utterance) for row in kept]
         write_manifest(work / MANIFEST_NAME, brought)
@@ -148,11 +153,17 @@ def combine_cycles(
             },
             repeated=tuple(repeated),
             linked=recordings.linked,
-            outside=recordings.outside,
+            outside=recordings.outside.total(),
+            outside_folders=tuple(sorted(recordings.outside)),
             general=tuple(
                 str(source.path / GENERAL)
                 for source in sources
                 if (source.path / GENERAL).is_file()
+            ),
+            returned=tuple(
+                new.audio_filepath
+                for row, new in zip(kept, brought, strict=True)
+                if row.sound in purged
             ),
         )
         about = {

@@ -117,6 +117,8 @@ def open_cycle(path: Path) -> Cycle:
     number = cycle_number(path.name)
     if number is None and path.is_file() and cycle_number(path.parent.name) is not None:
         raise InputError(f"{path}: is a file of a cycle. Fix: name the cycle, {path.parent}.")
+    if not os.path.lexists(path):
+        raise InputError(f"{path}: there is no such cycle folder. Fix: name one that is there.")
     if number is None:
         raise InputError(
             f"{path}: a cycle's folder is named cycle1, cycle2, …, not {path.name!r}. "

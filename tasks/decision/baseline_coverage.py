@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def coverage_warnings(
-    utterances: Sequence[Utterance], baseline: Scores, left_out: Scores | None
+    utterances: Sequence[Utterance],
+    baseline: Scores,
+    left_out: Scores | None,
+    transcribe: str = "asr-flywheel transcribe",
 ) -> Iterable[str]:
     """Yield a warning where the baseline's rows are not the manifest's, with their number and why.
 
@@ -26,6 +29,7 @@ def coverage_warnings(
         utterances: the manifest's rows.
         baseline: the rows that judge.
         left_out: rows that the evaluated model was trained on or chosen by, if there are any.
+        transcribe: the command that scores the manifest.
     """
     texts = Counter(canonical(utterance.text) for utterance in utterances)
     judging = {canonical(row.row.ref) for row in baseline.rows}
@@ -46,20 +50,20 @@ def coverage_warnings(
             f"{missing} of {counted(len(utterances), 'row')} of the manifest "
             f"{agreed(missing, 'is', 'are')} not in the baseline: it may "
             f"be older than the manifest. Score it again with {neighbour_stages.EVAL} or "
-            "`asr-flywheel transcribe`."
+            f"`{transcribe}`."
         )
     if unlisted := _rows_with_fewer_terms(utterances, baseline):
         yield (
             f"{counted(unlisted, 'row')} of the manifest {agreed(unlisted, 'lists', 'list')} "
             "several terms, and the baseline's rows lack some of them, so that these count for "
-            "no KER. Score the cycle again with `asr-flywheel transcribe`, or copy terms into "
+            f"no KER. Score the cycle again with `{transcribe}`, or copy terms into "
             "the result's rows."
         )
     if foreign:
         yield (
             f"{foreign} of {counted(baseline.n, 'row')} of the baseline "
             f"{agreed(foreign, 'is no row', 'are no rows')} of this manifest. Score "
-            f"this manifest with {neighbour_stages.EVAL} or `asr-flywheel transcribe`, or name its "
+            f"this manifest with {neighbour_stages.EVAL} or `{transcribe}`, or name its "
             "own result with --baseline."
         )
 

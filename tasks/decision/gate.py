@@ -57,6 +57,7 @@ class GateInputs:
         left_out: rows of the same file that the model was trained on or chosen by; they are no
             part of ``baseline``.
         holds_evaluation: whether the folder has the evaluation of a run on the cycle before.
+        transcribe: the command that scores the cycle by the base.
         other_model: why the evaluation that is there is no baseline, with the fix: it is known to
             be of another model than the base.
     """
@@ -71,6 +72,7 @@ class GateInputs:
     base_notes: tuple[str, ...] = ()
     left_out: Scores | None = None
     holds_evaluation: bool = False
+    transcribe: str = "asr-flywheel transcribe"
     other_model: str | None = None
 
 
@@ -161,7 +163,7 @@ def _refusals(evidence: GateInputs, policy: GatePolicy) -> Iterable[Reason]:
             Action.EVALUATE,
             neighbour_stages.EVAL,
             f"There is no baseline: score the cycle first with {neighbour_stages.EVAL} "
-            "(or `asr-flywheel transcribe`)."
+            f"(or `{evidence.transcribe}`)."
             if evidence.other_model is None
             else f"There is no baseline of {evidence.base.name} ({neighbour_stages.EVAL}). "
             f"{evidence.other_model}",
@@ -230,7 +232,7 @@ def _ker_refusals(evidence: GateInputs, baseline: Scores, policy: GatePolicy) ->
             Action.EVALUATE,
             neighbour_stages.EVAL,
             f"The baseline has no row of {names} with a term, so that there is no KER to judge: "
-            f"score the whole manifest with {neighbour_stages.EVAL}.",
+            f"score the whole manifest with {neighbour_stages.EVAL} or `{evidence.transcribe}`.",
         )
         return
     category, share = worst
@@ -338,7 +340,9 @@ def _warnings(evidence: GateInputs) -> Iterable[str]:
     if evidence.utterances is None or evidence.baseline is None:
         return
     yield from evidence.baseline_notes
-    yield from coverage_warnings(evidence.utterances, evidence.baseline, evidence.left_out)
+    yield from coverage_warnings(
+        evidence.utterances, evidence.baseline, evidence.left_out, evidence.transcribe
+    )
 
 
 def _figures(evidence: GateInputs, policy: GatePolicy) -> dict[str, object]:

@@ -72,12 +72,11 @@ def last_on(clinic: Path, model: Path) -> tuple[str, dict[str, Any]] | None:
     if not ledgers:
         return None
     sha256 = hashing.sha256(model)
-    found = [
-        (path.parent.name, row)
-        for path in ledgers
-        for row in atomic_files.read_jsonl(path)
-        if row.get("model_sha256") == sha256
-    ]
+    found = []
+    for path in ledgers:
+        rows = [row for row in atomic_files.read_jsonl(path) if row.get("model_sha256") == sha256]
+        # Within a file the order tells, also where the clock was set back.
+        found += [(path.parent.name, row) for row in rows[-1:]]
     return max(found, key=lambda one: str(one[1].get("time", "")), default=None)
 
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _SHOWN_DIGITS = 12
 
 
+def how_to_evaluate(cycle: Cycle, base: str) -> str:
+    """Return the command that scores a cycle's rows by a base."""
+    return f"asr-flywheel transcribe {in_shell(cycle.path)} --model {in_shell(base)}"
+
+
 def explain_other_model(cycle: Cycle, base: str, baseline: Baseline) -> str | None:
     """Say, with the fix, that a baseline is a tuned model's which is not the base.
 
@@ -48,9 +53,8 @@ def explain_other_model(cycle: Cycle, base: str, baseline: Baseline) -> str | No
     leave_out = f" Leave {name_of('baseline')} out then." if is_named else ""
     return (
         f"{baseline.path} is the evaluation of the model that cycle {number - 1} tuned, and not of "
-        f"{base}: its KER says nothing about {base}. Fix: `asr-flywheel transcribe "
-        f"{in_shell(cycle.path)} --model {in_shell(base)}` scores this cycle's rows, and writes "
-        f"{cycle.own_baseline.name}, which then counts.{leave_out}"
+        f"{base}: its KER says nothing about {base}. Fix: `{how_to_evaluate(cycle, base)}` scores "
+        f"this cycle's rows, and writes {cycle.own_baseline.name}, which then counts.{leave_out}"
     )
 
 
@@ -68,8 +72,8 @@ def warn_of_other_base(cycle: Cycle, base: str, baseline: Baseline) -> tuple[str
         return ()
     warning = (
         f"The baseline {baseline.path} is by another model (SHA-256 {evaluated[:_SHOWN_DIGITS]}) "
-        f"than {base}, whose KER may be another one. Fix: `asr-flywheel transcribe "
-        f"{in_shell(cycle.path)} --model {in_shell(base)}` scores the rows by {base}."
+        f"than {base}, whose KER may be another one. Fix: "
+        f"`{how_to_evaluate(cycle, base)}` scores the rows by {base}."
     )
     return (warning,)
 

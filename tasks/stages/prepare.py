@@ -33,7 +33,7 @@ from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
 from tasks.records import run_record, verdict_ledger
-from tasks.stages.evaluated_model import explain_other_model, warn_of_other_base
+from tasks.stages.evaluated_model import explain_other_model, how_to_evaluate, warn_of_other_base
 from tasks.stages.looser_split import require_rows_of_split
 from tasks.stages.partition_marks import mark_parts
 from tasks.stages.split_command import keep_used_split
@@ -95,6 +95,7 @@ def run_gate(
         if baseline is None
         else (*warn_of_other_base(cycle, base, baseline), *baseline.notes, *foreign),
         other_model=other_model,
+        transcribe=how_to_evaluate(cycle, base),
         base_notes=base_notes,
         holds_evaluation=run_record.is_complete(cycle),
         left_out=None

@@ -17,7 +17,7 @@ from tasks.common import atomic_files, hashing
 from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
-from tasks.data.brought_recordings import BroughtRecordings
+from tasks.data.brought_recordings import BroughtRecordings, describe_outside
 from tasks.data.canonical import canonical
 from tasks.data.cycle_folder import LABELLED_NAME, require_cycle_name
 from tasks.data.general_english import FEWEST_SENTENCES
@@ -63,6 +63,8 @@ class LabelSummary:
         ordinary: by abbreviation, rows in which it is an English word in small letters.
         joined: by term, the rows in which it is a part of a word.
         linked: recordings that the new cycle shares with the source as hard links.
+        outside: rows whose recording lies outside of the source's folder.
+        outside_folders: of these recordings.
     """
 
     out: str
@@ -78,6 +80,8 @@ class LabelSummary:
     ordinary: dict[str, int]
     joined: dict[str, list[int]]
     linked: int
+    outside: int
+    outside_folders: tuple[str, ...]
 
     @property
     def notes(self) -> list[str]:
@@ -106,6 +110,7 @@ class LabelSummary:
                 f"{GENERAL} has {counted(self.general, 'row')}; --general needs "
                 f"{FEWEST_SENTENCES} or more"
             )
+        notes += describe_outside(self.outside, self.outside_folders)
         return notes
 
 
@@ -171,6 +176,8 @@ def label_cycle(
             ),
             joined=_joined(utterances, found),
             linked=recordings.linked,
+            outside=recordings.outside.total(),
+            outside_folders=tuple(sorted(recordings.outside)),
         )
         about = {
             "command": list(command),
@@ -259,7 +266,7 @@ def _as_record(summary: LabelSummary) -> dict[str, Any]:
     return {
         name: getattr(summary, name)
         for name in LabelSummary.__dataclass_fields__
-        if name not in {"out", "terms"}
+        if name not in {"out", "terms", "outside_folders"}
     } | {"formulary_terms": summary.terms}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -353,28 +352,6 @@ def test_a_history_before_the_first_run_says_so(
     assert "Turns" not in out
     code, out, _ = run("history", tmp_path, "--json")
     assert json.loads(out)["turns"] == []
-
-
-def test_a_file_that_this_user_may_not_write_is_an_error_with_a_fix(
-    run: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Wherever a command meets it; any other failure of the system keeps its traceback."""
-    evaluated_cycle(tmp_path / "cycle1")
-
-    def refuse(number: int) -> None:
-        def read(path: Path) -> list[object]:
-            raise OSError(number, "Refused", str(path))
-
-        monkeypatch.setattr("tasks.data.manifest.read_manifest", read)
-
-    for number in (errno.EACCES, errno.EROFS):
-        refuse(number)
-        code, _, errors = run("gate", str(tmp_path / "cycle1"))
-        assert code == 2
-        assert errors.startswith(f"error: {tmp_path / 'cycle1/manifest.jsonl'}: Refused. Fix: ")
-    refuse(errno.EIO)
-    with pytest.raises(OSError, match="Refused"):
-        run("gate", str(tmp_path / "cycle1"))
 
 
 def test_an_empty_store_is_said_to_be_empty(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +19,6 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.data.preflight import preflight
 from tasks.data.source_spans import PROVENANCE
 from tests.support import factories
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Row = tuple[int, str]
 
@@ -213,3 +212,27 @@ def test_conversations_that_imports_numbered_alike_stay_apart(tmp_path: Path) ->
     combine(tmp_path / "cycle4", first, second, by_hand)
     found = [row["conversation_id"] for row in rows_of(tmp_path / "cycle4/manifest.jsonl")]
     assert found == [*["recording 1"] * 2, *["recording 2"] * 2, "recording 1"]
+
+
+@pytest.mark.parametrize("places", [1, 5])
+def test_recordings_outside_are_told_with_the_option_that_allows_them(
+    tmp_path: Path, places: int
+) -> None:
+    """Each folder, or where they are many the one above all; it works as it stands."""
+    first = make(tmp_path / "cycle1", *((seed, f"row {seed}") for seed in range(5)))
+    second = make(tmp_path / "new/cycle2", (9, "one biopsy"))
+    for seed in range(5):
+        place = tmp_path / "ward 3" / str(seed % places)
+        place.mkdir(parents=True, exist_ok=True)
+        (first / f"audio/{seed}.wav").rename(place / f"{seed}.wav")
+    rows = [
+        {**row, "audio_filepath": f"{tmp_path}/ward 3/{seed % places}/{seed}.wav"}
+        for seed, row in enumerate(rows_of(first / "manifest.jsonl"))
+    ]
+    factories.write_rows(first / "manifest.jsonl", rows)
+    (note,) = combine(tmp_path / "cycle3", first, second).notes
+    assert note.startswith("5 rows name recordings outside")
+    _, option, root, *_ = shlex.split(note.partition("Fix: ")[2])
+    assert (option, root) == ("--audio-root", f"{tmp_path}/ward 3" + ("/0" if places == 1 else ""))
+    limits = AudioLimits(16_000, (Path(root),))
+    preflight(tmp_path / "cycle3/manifest.jsonl", limits, None).raise_errors()

@@ -104,3 +104,9 @@ def test_the_labelled_cycles_of_two_wards_have_two_names(tmp_path: Path) -> None
     assert names == ["ward-3-labelled", "ward-4-labelled"]
     (tmp_path / "Ward 3/cycle1").mkdir()
     assert clinic_names(open_cycle(tmp_path / "Ward 3/cycle1")) == ("ward-3",)
+
+
+def test_a_folder_that_is_not_there_is_not_to_be_renamed(tmp_path: Path) -> None:
+    """Whatever its name: there is nothing to rename."""
+    with pytest.raises(InputError, match=r"nothere: there is no such cycle folder\. Fix: name one"):
+        open_cycle(tmp_path / "nothere")

@@ -64,7 +64,10 @@ def test_the_gate_reads_what_lies_in_the_cycle(tmp_path: Path) -> None:
     folder.mkdir()
     assert judged(folder).action is Action.BUILD
     factories.write_rows(folder / "manifest.jsonl", manifest_rows(120))
-    assert judged(folder).action is Action.EVALUATE
+    refused = judged(folder)
+    assert refused.action is Action.EVALUATE
+    command = f"`asr-flywheel transcribe {folder} --model parakeet-tdt-0.6b-v2`"
+    assert command in refused.reasons[0].message
     write_hypotheses(folder / "offline_hyps.jsonl", factories.evaluated(5, 10))
     assert judged(folder).passed
     write_hypotheses(folder / "per_sample.json", factories.evaluated(0, 10))

@@ -254,3 +254,19 @@ def test_the_gate_knows_the_verdict_on_a_base_that_was_tuned_here(
     told = [line for line in result.warnings if "not kept" in line]
     assert len(told) == warnings
     assert all(f"the verdict {verdict} by {cycle.name}" in line for line in told)
+
+
+def test_the_last_verdict_of_a_cycle_counts_where_the_clock_was_set_back(
+    cycle: Path, lower_nemo: Path
+) -> None:
+    """The file's order is the order of the verdicts."""
+    model = tuned_model(cycle, lower_nemo, [0])
+    opened, sha256 = open_cycle(cycle), hashing.sha256_file(model)
+    for held_out, verdict in (("a", "keep"), ("b", "discard")):
+        verdict_ledger.record(opened, [held_out], sha256, verdict)
+    path = opened.path / verdict_ledger.NAME
+    first, second = atomic_files.read_jsonl(path)
+    atomic_files.write_jsonl(path, [{**first, "time": "2026"}, {**second, "time": "2020"}])
+    found = verdict_ledger.last_on(opened.clinic, model)
+    assert found is not None
+    assert found[1]["verdict"] == "discard"
