@@ -45,6 +45,7 @@ _PROGRAM_MODULES = (
     "tasks/airgap/packages_by_pip.py",
     "tasks/common/__init__.py",
     "tasks/common/atomic_files.py",
+    "tasks/common/counted.py",
     "tasks/common/errors.py",
     "tasks/common/hashing.py",
     "tasks/common/installation.py",
