@@ -62,7 +62,8 @@ def check_places(
                 utterance.row,
                 name,
                 f"the audio lies outside the cycle's folder, at {path}",
-                f"copy it into the cycle, or allow its folder with {name_of('audio_roots')}",
+                "copy it into the cycle, or allow its folder with "
+                f"{name_of('audio_roots')} {in_shell(path.parent)}",
             )
         elif not os.path.exists(path):  # noqa: PTH110 - a name that is too long does not exist
             yield findings.error(

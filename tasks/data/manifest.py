@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import findings
+from tasks.data.cycle_folder import cycle_number
 from tasks.data.row_schema import CLINICAL_FIELDS, KNOWN_FIELDS, check_duration, check_record
 from tasks.data.row_terms import TERMS, RowTerm, categories_of, flagged_terms, sound_terms
 from tasks.data.term_checks import read_terms
@@ -210,10 +211,12 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as missing:
-        raise InputError(
-            f"{path}: there is no manifest. Fix: build one with "
-            "/digital-health-clinical-asr-build, or name the right cycle folder."
-        ) from missing
+        fix = (
+            "build one with /digital-health-clinical-asr-build, or name the right cycle folder."
+            if cycle_number(path.absolute().parent.name) is not None
+            else "name a manifest that is there."
+        )
+        raise InputError(f"{path}: there is no manifest. Fix: {fix}") from missing
     except IsADirectoryError as folder:
         raise InputError(
             f"{path}: is a folder, and a manifest is a file of one row a line. Fix: move the "

@@ -202,9 +202,9 @@ BROKEN = (
         "correct audio_filepath",
     ),
     Broken("a folder", changed(2, audio_filepath="audio"), 3, "audio", "not a file", "name the"),
-    Broken("out by dots", outside_by_dots, 3, "../../elsewhere", "outside", "--audio-root"),
-    Broken("out by name", outside_by_name, 3, "elsewhere.wav", "outside", "--audio-root"),
-    Broken("out by link", outside_by_link, 3, "audio/2.wav", "outside", "--audio-root"),
+    Broken("out by dots", outside_by_dots, 3, "../../elsewhere", "outside", "--audio-root /"),
+    Broken("out by name", outside_by_name, 3, "elsewhere.wav", "outside", "--audio-root /"),
+    Broken("out by link", outside_by_link, 3, "audio/2.wav", "outside", "--audio-root /"),
     Broken(
         "text named .wav",
         recording(2, lambda path: path.write_text("this is no sound")),

@@ -183,3 +183,15 @@ def test_absurd_json_is_a_finding(tmp_path: Path, line: str) -> None:
     path.write_text(line + "\n")
     with pytest.raises(InputError, match="row 1: "):
         manifest.read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "fix"),
+    [("cycle3", "name the right cycle folder"), ("general", "name a manifest that is there")],
+)
+def test_a_manifest_that_is_not_there_has_a_fix_for_its_place(
+    tmp_path: Path, folder: str, fix: str
+) -> None:
+    """A cycle is named by its folder, and a set of general speech by its file."""
+    with pytest.raises(InputError, match=fix):
+        manifest.read_manifest(tmp_path / folder / "manifest.jsonl")
