@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Cycle:
     """The demo's cycle with the embedded base's offline evaluation."""
-    cycle = open_cycle(tmp_path_factory.mktemp("demo") / "cycle1")
-    dataset.synthesise_cycle(cycle.path)
+    folder = tmp_path_factory.mktemp("demo") / "cycle1"
+    dataset.synthesise_cycle(folder)
+    cycle = open_cycle(folder)
     evaluate.transcribe_baseline(cycle, "embedded", None, (), print)
     return cycle
 
@@ -38,7 +39,8 @@ def test_a_clean_server_writes_exactly_what_was_measured(evaluated: Cycle, tmp_p
     plan = validation.plan(evaluated, model=embedded_path())
     with riva_server.running(tmp_path, Faults()) as server:
         client = Client(Endpoint(server.address))
-        served = endpoint_transcription.transcribe(plan.rows, client, tmp_path / "served.jsonl", 4)
+        target = plan.folder / endpoint_transcription.SERVED_NAME
+        served = endpoint_transcription.transcribe(plan.rows, client, target, 4)
         report = validation.compare(plan, client, served)
         client.close()
     assert report.verdict == "exact"

@@ -42,7 +42,7 @@ def causes(report: ParityReport) -> list[CauseName]:
 def check_named(plan: ValidationPlan, faults: Faults, wanted: CauseName, folder: Path) -> None:
     """The cause alone, with evidence and a remedy; words that did not change count alike."""
     report = validate(plan, faults, folder)
-    assert causes(report) == [wanted]
+    assert causes(report) == [wanted], report.as_markdown()
     assert report.causes[0].evidence
     assert report.verdict == ("same words" if wanted is CauseName.STYLE else "diverges")
     text = report.as_markdown()
