@@ -130,6 +130,17 @@ def read_provenance(folders: Iterable[Path]) -> Provenance:
     return Provenance({samples: tuple(lines) for samples, lines in by_samples.items()}, by_path)
 
 
+def span_of(entry: Mapping[str, Any], seconds: float) -> SourceSpan | None:
+    """Return the span of a row that an entry of provenance.jsonl tells; None if it tells none.
+
+    Args:
+        entry: the row's line.
+        seconds: the row's length, for a span that goes to its recording's end.
+    """
+    line = _read_line(entry)
+    return None if line is None else line.span(seconds)
+
+
 def _read_line(entry: Mapping[str, Any]) -> _Line | None:
     """Return an entry that names a recording; None for one that was purged."""
     recording, channel = entry.get("recording_sha256"), entry.get("channel")

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tasks.data.source_spans import SourceSpan
+from tasks.data.source_spans import span_of
 from tasks.privacy.purgeable_rows import provenance_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from tasks.data.source_spans import SourceSpan
     from tasks.privacy.purgeable_rows import PurgeableRow
 
 
@@ -65,17 +66,7 @@ def find_sharing(
 
 def _spans(rows: Sequence[PurgeableRow]) -> Iterator[tuple[PurgeableRow, SourceSpan]]:
     for row, entry in provenance_of(rows):
-        recording, channel = entry.get("recording_sha256"), entry.get("channel")
-        if isinstance(recording, str):
-            start = _seconds(entry, "start", 0.0)
-            length = _seconds(row.fields, "duration", math.inf)
-            end = _seconds(entry, "end", start + length)
-            yield (
-                row,
-                SourceSpan(recording, channel if isinstance(channel, int) else None, start, end),
-            )
-
-
-def _seconds(fields: Mapping[str, Any], name: str, otherwise: float) -> float:
-    value = fields.get(name)
-    return float(value) if isinstance(value, int | float) else otherwise
+        length = row.fields.get("duration")
+        seconds = float(length) if isinstance(length, int | float) else math.inf
+        if (span := span_of(entry, seconds)) is not None:
+            yield row, span
