@@ -154,8 +154,7 @@ def run_ours(
     epochs = [event for event in events if event["event"] == "epoch"]
     side.reserved_mib = max((epoch["gpu_reserved_mib"] for epoch in epochs), default=0)
     side.allocated_mib = max((step["gpu_memory_mib"] for step in steps), default=0)
-    side.losses = [step["loss"] for step in steps]
-    side.logged_losses = [(step["epoch"], step["loss"]) for step in steps]
+    side.losses = [(step["epoch"], step["loss"]) for step in steps]
     side.ready = starts[-1]["time"] if starts else None
     side.seconds = [step["seconds"] for step in steps]
     # A loss is read, and its event written, at the end of the batch after it; that of an epoch's
@@ -240,7 +239,7 @@ def run_bare(base: Path, rows: Rows, args: argparse.Namespace, limit_s: float) -
     for event, epoch, batch, at, value in logged(rows.folder / "bare"):
         if event == "train_loss":
             side.steps.append((epoch, batch, at))
-            side.logged_losses.append((epoch, value))
+            side.losses.append((epoch, value))
         else:
             side.validated.append(at)
     shutil.rmtree(rows.folder / "bare", ignore_errors=True)

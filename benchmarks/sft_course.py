@@ -78,8 +78,7 @@ class Side:
         only: the GPU that it had, if not all of them.
         arguments: what the stock script got.
         began: when its process was started.
-        losses: of each batch, where it tells them.
-        logged_losses: (epoch, loss) of each batch whose loss is written down.
+        losses: (epoch, loss) of each batch whose loss is written down.
         allocated_mib: the peak by PyTorch's allocator, where it tells that.
         reserved_mib: the peak of what the allocator holds, used or not, where it tells that.
         compiled_layers: what became of the order to compile, where there was one.
@@ -95,8 +94,7 @@ class Side:
     only: str | None = None
     arguments: list[str] = field(default_factory=list)
     began: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    logged_losses: list[tuple[int, float]] = field(default_factory=list)
+    losses: list[tuple[int, float]] = field(default_factory=list)
     allocated_mib: int = 0
     reserved_mib: int = 0
     compiled_layers: dict[str, Any] | None = None
@@ -170,7 +168,7 @@ class Side:
             "compiled_layers": self.compiled_layers,
             "ready_s": None if self.ready is None else round(self.ready - self.began, 1),
             "seconds": self.seconds,
-            "losses": [round(loss, 4) for loss in self.losses],
+            "losses": [round(loss, 4) for _, loss in self.losses],
             "epoch_losses": self.epoch_losses,
         }
 
@@ -178,7 +176,7 @@ class Side:
     def epoch_losses(self) -> list[float]:
         """The mean loss of each epoch: two sides that train alike have about the same."""
         by_epoch: dict[int, list[float]] = {}
-        for epoch, loss in self.logged_losses:
+        for epoch, loss in self.losses:
             by_epoch.setdefault(epoch, []).append(loss)
         return [round(statistics.mean(losses), 3) for losses in by_epoch.values()]
 
