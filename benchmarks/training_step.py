@@ -125,6 +125,9 @@ class Steps:
 
     def _compile(self, seconds: Sequence[float]) -> None:
         import compiled_encoder  # type: ignore[import-not-found]  # noqa: PLC0415 - needs torch
+        from compiled_rehearsal import (  # type: ignore[import-not-found]  # noqa: PLC0415 - likewise
+            rehearse,
+        )
         from padded_shapes import choose_shapes  # type: ignore[import-not-found]  # noqa: PLC0415
 
         frame_s = float(self.model.cfg.preprocessor.window_stride)
@@ -145,7 +148,7 @@ class Steps:
         )
         started = time.monotonic()
         self.compiled.install()
-        compiled_encoder.rehearse(self.compiled, self._autocast)
+        rehearse(self.compiled, self._autocast)
         self.wait()
         self.compile_s = time.monotonic() - started
 
@@ -216,6 +219,7 @@ class Steps:
         """Train on a batch; return its loss, which may not be computed yet."""
         torch = self.torch
         if self.variant in _BY_COMPILER:
+            self.compiled.readers.begin_step()
             torch.compiler.cudagraph_mark_step_begin()
         with self._autocast():
             loss = self.loss(batch, mark)

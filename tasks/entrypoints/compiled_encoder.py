@@ -15,16 +15,16 @@ the layers as they were.
 
 from __future__ import annotations
 
-import random
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from gradient_readers import GradientReaders  # type: ignore[import-not-found]  # lies beside this
 from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from padded_shapes import PaddedShapes  # type: ignore[import-not-found]  # lies beside this file
 
@@ -112,6 +112,7 @@ class CompiledEncoder:
         broken: why layers are not compiled any more, "" while they are.
         padding: of the batch that runs.
         rehearsing: whether a failure of the compiler is raised.
+        readers: of the gradients that the layers' backward passes leave in the graphs' memory.
     """
 
     encoder: Any
@@ -122,9 +123,11 @@ class CompiledEncoder:
     broken: str = ""
     rehearsing: bool = False
     padding: EncoderPadding = field(default_factory=EncoderPadding)
+    readers: GradientReaders = field(init=False)
 
     def install(self) -> None:
         """Put the compiled layers in the place of the plain ones."""
+        self.readers = GradientReaders(self.encoder.layers.parameters())
         self._norms = [_count_frames(layer) for layer in self.encoder.layers]
         self._counted: dict[int, torch.Tensor] = {}
         _allow_shapes()
@@ -148,6 +151,7 @@ class CompiledEncoder:
             with suppress(AttributeError):
                 del module.forward  # the class's own is found again
         self._count(None)
+        self.readers.remove()
 
     @torch.no_grad()
     def _mark_counted(
@@ -218,13 +222,15 @@ class CompiledEncoder:
             if self.padding.batch is None or self.broken:
                 return plain(x, **kwargs)
             try:
-                return compiled(layer, x, **kwargs)
+                made = compiled(layer, x, **kwargs)
             except _compiler_errors() as failed:
                 if self.rehearsing:
                     raise
                 # It is raised before anything was computed.
                 self.give_up(describe_failure(failed))
                 return plain(x, **kwargs)
+            self.readers.await_before_backward(made)
+            return made
 
         return forward
 
@@ -298,82 +304,6 @@ def _compiler_errors() -> tuple[type[Exception], ...]:
 def describe_failure(failed: BaseException) -> str:
     """Return the kind of a failure and the beginning of what it says, in one line."""
     return f"{type(failed).__name__}: {' '.join(str(failed).split())[:_LONGEST]}"
-
-
-class RedrawnDropoutError(RuntimeError):
-    """The compiled backward pass draws random numbers, so that its dropout is not the forward's."""
-
-
-def rehearse(compiled: CompiledEncoder, precision: Callable[[], Any] = nullcontext) -> None:
-    """Run every shape forward and backward on silence: compile, record, and leave no trace.
-
-    Running statistics, gradients and generators are afterwards what they were before. The largest
-    shape comes first, so that the graphs of the others fit into its memory.
-
-    Args:
-        compiled: is installed.
-        precision: the context of a training step.
-
-    Raises:
-        RedrawnDropoutError: the gradients would not be those of the loss.
-    """
-    encoder = compiled.encoder
-    some = next(encoder.parameters())
-    compiled.rehearsing = True
-    with _unchanged(encoder), torch.enable_grad():
-        encoder.train()
-        for frames in reversed(compiled.shapes.frames):
-            length = (frames - 1) * int(encoder.subsampling_factor)
-            # The first run compiles, the second one records, the third one replays.
-            for _ in range(3 if some.is_cuda else 1):
-                begin_step()
-                features = torch.zeros(
-                    compiled.shapes.rows,
-                    encoder._feat_in,  # noqa: SLF001 - it has no other name
-                    length,
-                    device=some.device,
-                ).requires_grad_()
-                lengths = torch.full((compiled.shapes.rows,), length, device=some.device)
-                with precision():
-                    encoded, _ = encoder(audio_signal=features, length=lengths)
-                drawn = _generator_state(some.device)
-                # Of the features alone: no gradient of a weight outlives its layer's pass, as in
-                # a training whose gradients are copied away.
-                torch.autograd.grad(encoded.float().sum(), [features])
-            if not torch.equal(drawn, _generator_state(some.device)):
-                raise RedrawnDropoutError(
-                    "the backward pass draws dropout anew, so its gradients would be wrong"
-                )
-        if some.is_cuda:
-            torch.cuda.synchronize()
-    compiled.rehearsing = False
-
-
-def _generator_state(device: torch.device) -> torch.Tensor:
-    """Return what a draw of random numbers on a device changes."""
-    if device.type == "cuda":
-        return torch.cuda.get_rng_state(device)
-    return torch.get_rng_state()
-
-
-@contextmanager
-def _unchanged(encoder: Any) -> Iterator[None]:  # noqa: ANN401
-    """Put buffers, modes and generators back afterwards."""
-    # A checkpoint has no others; masks and tables of positions may grow.
-    saved = {name: buffer.clone() for name, buffer in encoder.named_buffers() if "norm" in name}
-    modes = {module: module.training for module in encoder.modules()}
-    state = random.getstate()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(state)
-        for module, training in modes.items():
-            module.training = training
-        with torch.no_grad():
-            for name, buffer in encoder.named_buffers():
-                if name in saved:
-                    buffer.copy_(saved[name])
 
 
 def count_recordings() -> int:

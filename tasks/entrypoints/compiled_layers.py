@@ -27,8 +27,8 @@ from compiled_encoder import (  # type: ignore[import-not-found]  # likewise
     begin_step,
     count_recordings,
     describe_failure,
-    rehearse,
 )
+from compiled_rehearsal import rehearse  # type: ignore[import-not-found]  # likewise
 from loss_pieces import (  # type: ignore[import-not-found]  # likewise
     PiecewiseDraws,
     fitting_rows,
@@ -219,6 +219,7 @@ class CompileCallback(pl.Callback):
         """Tell the graphs that a new step begins, also where the last one had no backward pass."""
         if self._compiled is not None:
             self._watch_recordings(self._compiled)
+            self._compiled.readers.begin_step()
             begin_step()
 
     def _watch_recordings(self, compiled: CompiledEncoder) -> None:

@@ -85,8 +85,10 @@ def test_a_backward_pass_that_draws_is_refused_before_the_first_batch(
     """As where a release of PyTorch draws in a way that the marks do not reach."""
     import compiled_encoder
     import torch
-    from nemo.collections.asr.modules import ConformerEncoder
-    from padded_shapes import choose_shapes  # type: ignore[import-not-found]
+    from compiled_rehearsal import (  # type: ignore[import-not-found]
+        RedrawnDropoutError,
+        rehearse,
+    )
 
     def draw(gradient: torch.Tensor) -> torch.Tensor:
         return gradient * (torch.rand_like(gradient) > FEW)
@@ -99,16 +101,54 @@ def test_a_backward_pass_that_draws_is_refused_before_the_first_batch(
         return run
 
     monkeypatch.setattr(compiled_encoder, "_compile", compile_wrongly)
+    compiled = _compiled_encoder(layers=1)
+    with pytest.raises(RedrawnDropoutError, match="draws dropout anew"):
+        rehearse(compiled)
+
+
+def test_a_layers_backward_pass_waits_until_the_gradients_behind_it_were_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its CUDA graph may write where they lie, and who reads them may be in another stream."""
+    import gradient_readers  # type: ignore[import-not-found]
+    import torch
+
+    compiled = _compiled_encoder(layers=3)
+    layers = compiled.encoder.layers
+    waits = []
+
+    def look(*_: object) -> None:
+        waits.append([{p.grad is not None for p in layer.parameters()} for layer in layers])
+
+    monkeypatch.setattr(gradient_readers.GradientReaders, "_wait", look)
+    compiled.encoder.train()
+    features = torch.randn(4, 80, 400)
+    encoded, _ = compiled.encoder(audio_signal=features, length=torch.full((4,), 400))
+    encoded.square().mean().backward()
+    none, all_read = {False}, {True}
+    assert waits == [
+        [none, none, none],
+        [none, none, all_read],
+        [none, all_read, all_read],
+    ]
+
+
+def _compiled_encoder(layers: int) -> Any:
+    """Return a small encoder whose layers are compiled, by a backend that any machine has."""
+    import compiled_encoder
+    from nemo.collections.asr.modules import ConformerEncoder
+    from padded_shapes import choose_shapes  # type: ignore[import-not-found]
+
     encoder = ConformerEncoder(
         feat_in=80,
-        n_layers=1,
+        n_layers=layers,
         d_model=64,
         n_heads=4,
         subsampling="dw_striding",
         subsampling_factor=8,
         subsampling_conv_channels=32,
     )
-    compiled = compiled_encoder.CompiledEncoder(encoder, choose_shapes([4.0] * 4, 4, 0.08))
+    shapes = choose_shapes([4.0] * 4, 4, 0.08)
+    compiled = compiled_encoder.CompiledEncoder(encoder, shapes, backend="aot_eager", mode=None)
     compiled.install()
-    with pytest.raises(compiled_encoder.RedrawnDropoutError, match="draws dropout anew"):
-        compiled_encoder.rehearse(compiled)
+    return compiled
