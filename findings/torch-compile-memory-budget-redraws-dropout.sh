@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # torch 2.13.0: told to keep fewer activations (torch._functorch.config.activation_memory_budget below 1), the compiler
 # draws dropout anew in the backward pass. The loss is right to the bit, and the gradients belong to other masks: 0.2 of
-# their norm wrong here, 0.4 in a Conformer. Nothing warns, and a training only learns less. One of a Conformer with 617 M
-# parameters, with a budget of 0.5 on a GPU, had a higher loss in its ninth epoch than in its second (torch 2.11.0).
+# their norm wrong here, 0.4 in a Conformer. Nothing warns, and a training only learns less.
 # Inductor draws one seed for each dropout and computes masks from seeds, which is safe to do again. But the drawing itself
 # (prims.inductor_seeds) is not among the operators that its partitioner holds for random, so a small budget recomputes
 # it. Known as pytorch#190758. Two things that are not told there: a pass that marks that one operator MUST_SAVE makes every

@@ -24,6 +24,10 @@ FEW = 0.1
 """So small a share of the activations that the compiler computes nearly all of them again."""
 
 
+LATE = 3
+"""A pass behind the first two, with which the later ones are compared."""
+
+
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Put the compiler's settings back, and compile anew."""
@@ -104,6 +108,50 @@ def test_a_backward_pass_that_draws_is_refused_before_the_first_batch(
     compiled = _compiled_encoder(layers=1)
     with pytest.raises(RedrawnDropoutError, match="draws dropout anew"):
         rehearse(compiled)
+
+
+def test_a_rehearsal_leaves_no_trace() -> None:
+    """No gradient, statistic or draw of it is there when training begins."""
+    import torch
+    from compiled_rehearsal import rehearse
+
+    compiled = _compiled_encoder(layers=1)
+    before = {name: value.clone() for name, value in compiled.encoder.state_dict().items()}
+    drawn = torch.get_rng_state()
+    rehearse(compiled)
+    torch.testing.assert_close(dict(compiled.encoder.state_dict()), before, rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert {one.grad for one in compiled.encoder.parameters()} == {None}
+
+
+def test_gradients_that_are_written_over_are_refused_before_the_first_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a graph writes into memory that nobody has read yet, now and then."""
+    import compiled_encoder
+    from compiled_rehearsal import (
+        OverwrittenGradientError,
+        rehearse,
+    )
+
+    passes = iter(range(9))
+
+    def compile_wrongly(function: Any, *_: object) -> Any:
+        def run(layer: Any, x: Any, **inputs: Any) -> Any:
+            def write_over(_: object) -> None:
+                layer.feed_forward1.linear1.weight.grad.fill_(1.0)
+
+            if next(passes) == LATE:
+                x.register_hook(write_over)
+            return function(layer, x, **inputs)
+
+        return run
+
+    monkeypatch.setattr(compiled_encoder, "_compile", compile_wrongly)
+    compiled = _compiled_encoder(layers=1)
+    with pytest.raises(OverwrittenGradientError, match=r"0\.feed_forward1\.linear1\.weight"):
+        rehearse(compiled)
+    assert {one.grad for one in compiled.encoder.parameters()} == {None}
 
 
 def test_a_layers_backward_pass_waits_until_the_gradients_behind_it_were_read(
