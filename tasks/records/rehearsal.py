@@ -326,9 +326,17 @@ def training_figures(info: Mapping[str, Any]) -> dict[str, Any]:
         "gpu_utilisation": info["gpu_utilisation"],
         "precision": runtime["precision"],
         "graphs_in_validation": runtime["cuda_graphs"],
+        "compiled_layers": compile_figures(runtime.get("compiled_layers")),
         "nemo": runtime["nemo"],
         "torch": runtime["torch"],
     }
+
+
+def compile_figures(outcome: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what became of compiled layers, without the reason; None where nobody asked."""
+    if outcome is None:
+        return None
+    return {name: outcome.get(name) for name in ("compiled", "seconds", "frames", "joint_rows")}
 
 
 def home() -> Path:

@@ -158,7 +158,20 @@ def test_figures_hold_no_text_and_no_path() -> None:
     """Of decision, run and training record the numbers alone are taken."""
     info = {
         "base": {"name": "/data/clinic.nemo", "path": "/data/clinic.nemo", "parameters": 5},
-        "runtime": {"precision": "32-true", "cuda_graphs": True, "nemo": "3.0.0", "torch": "2.11"},
+        "runtime": {
+            "precision": "32-true",
+            "cuda_graphs": True,
+            "nemo": "3.0.0",
+            "torch": "2.11",
+            "compiled_layers": {
+                "compiled": False,
+                "because": "OSError: /data/clinic/gcc",
+                "seconds": 3.5,
+                "frames": [],
+                "joint_rows": None,
+                "rows": 0,
+            },
+        },
         "epochs": [{"val_wer": 0.5, "train_loss": 3.0}],
         "ladder": [{"fault": "gpu-memory", "batch_size": 4}],
         "starts": [{"epoch": 0, "step": 0}],
@@ -198,6 +211,12 @@ def test_figures_hold_no_text_and_no_path() -> None:
         "held": True,
         "seconds": 9.5,
         "candidates": 2,
+    }
+    assert figures["compiled_layers"] == {
+        "compiled": False,
+        "seconds": 3.5,
+        "frames": [],
+        "joint_rows": None,
     }
     two_models = {"transcription": run["transcription"][:2]}
     figures = rehearsal.cycle_figures(decision, two_models, {**info, "shipping": None})
