@@ -2,10 +2,10 @@
 
 What a graph returns lies in memory that the next graph of the same step may use again. That is safe
 for whoever reads in the stream of the graphs. But PyTorch adds a gradient to its parameter in the
-stream in which the parameter was first prepared for it, and Lightning makes DDP in a stream of its
-own. Plain PyTorch keeps memory that another stream still reads; of a graph's memory it knows
-nothing. So a layer's graph overwrote gradients of the layer behind it before they were read: whole
-weights of the 617M graph had gradients of 1.0 in the place of 0.00001.
+stream in which the parameter was first prepared for it. Lightning makes DDP in a stream of its own
+(Lightning#21567). Plain PyTorch keeps memory that another stream still reads; of a graph's memory
+it knows nothing. So a layer's graph overwrote gradients of the layer behind it before they were
+read: whole weights of the 617M graph had gradients of 1.0 in the place of 0.00001.
 
 Here the backward pass of each layer waits, on the GPU, for those streams. PyTorch adds gradients to
 parameters before it begins any other pass that is ready, so there is nothing else to wait for.
