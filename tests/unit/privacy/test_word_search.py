@@ -33,7 +33,7 @@ def test_it_finds_what_a_plain_search_finds(words: list[str], parts: list[str]) 
 @pytest.mark.parametrize("offset", range(0, 40, 3))
 @pytest.mark.parametrize("around", [b"\xff", b"a"])
 def test_a_hash_in_many_bytes_is_found_wherever_it_begins(offset: int, around: bytes) -> None:
-    """Of those only every sixteenth is looked at first; there is no word in what is around it."""
+    """There is no word in what is around it."""
     content = bytearray(around * 100_000)
     place = 70_000 + offset
     content[place : place + 64] = HASHES[1].encode()
