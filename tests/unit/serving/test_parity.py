@@ -119,7 +119,7 @@ def outcome(
 
 def most_wrong(unheard: int, control: int, *, difference: int, heard: int) -> ServingEvidence:
     """A probe of the rate, and the control, of a service that has most words wrong."""
-    counts = {"difference": difference, "heard": heard, "words": 168, "tried": 16}
+    counts: Any = {"difference": difference, "heard": heard, "words": 168, "tried": 16}
     return ServingEvidence(
         probes=(
             outcome(ProbeCause.SAMPLE_RATE, unheard, **counts),
