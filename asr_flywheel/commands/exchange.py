@@ -24,7 +24,6 @@ from asr_flywheel.options import (
     print_json,
     refuse_without,
 )
-from asr_flywheel.signal_ends import ended_by_signals
 from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import renamed
@@ -199,15 +198,14 @@ def import_command(
         shortest=trained.min_duration,
         longest=max_duration or trained.max_duration,
     )
-    with ended_by_signals("what is converted", server_apart=False):
-        summary = import_source(
-            source,
-            cycle,
-            settings,
-            command=sys.argv,
-            report=say,
-            find_returned=partial(find_returned, cycle.absolute().parent),
-        )
+    summary = import_source(
+        source,
+        cycle,
+        settings,
+        command=sys.argv,
+        report=say,
+        find_returned=partial(find_returned, cycle.absolute().parent),
+    )
     returned = describe_returned(cycle.absolute(), summary.returned)
     audit_log.record(
         cycle.absolute().parent,
