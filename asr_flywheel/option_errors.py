@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from asr_flywheel.options import BREV_HOST, CYCLE, RENTAL, RENTED_CYCLE, SERVING, SSH_HOST
+from asr_flywheel.signal_ends import command_ended_by_signals
 from tasks.common.errors import InputError
 from tasks.common.parameter_model import values_of
 from tasks.common.valid_values import valid_values
@@ -46,16 +47,18 @@ class ExplainingGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - likewise
-        """Run the command.
+        """Run the command, which a signal ends in one line.
 
         Raises:
             InputError: a value cannot be read; names option, value and fix.
+            SignalExit: SIGINT or SIGTERM has come.
         """
         arguments = ctx.meta[_ARGUMENTS]
         if any(map(_is_infinite, arguments)):
             _refuse_infinite(self, arguments)
         try:
-            return super().invoke(ctx)
+            with command_ended_by_signals(arguments[0] if arguments else ""):
+                return super().invoke(ctx)
         except typer.BadParameter as wrong:
             # A class of its own says that an option is missing, and which.
             if type(wrong) is not typer.BadParameter or wrong.param is None or wrong.ctx is None:

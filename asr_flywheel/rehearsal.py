@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from asr_flywheel.rehearsal_commands import (
     RehearsalPlan,
     RehearsalStep,
     SkippedError,
+    StartedPrograms,
 )
 from asr_flywheel.rehearsal_steps import steps_of
 from tasks.airgap import installed_bundle
@@ -62,12 +63,14 @@ def rehearse(
     """
     started, earlier_seconds = time.monotonic(), record.seconds
     order = [step.name for step in steps_of(plan)]
-    lock = Lock()
+    lock, programs = Lock(), StartedPrograms()
     now = record
 
     def do(step: RehearsalStep) -> None:
         nonlocal now
-        result = _run_step(plan, step)
+        result = _run_step(plan, step, programs)
+        if programs.is_stopped:
+            return  # its programs were ended: this is no failure of the step
         with lock:
             now = replace(
                 now.with_step(result, order),
@@ -81,11 +84,21 @@ def rehearse(
             for step in group:
                 do(step)
         else:
-            with ThreadPoolExecutor(plan.jobs) as pool:
+            with ThreadPoolExecutor(plan.jobs) as pool, _ended_with_us(programs):
                 list(pool.map(do, group))
     now = replace(now, finished=rehearsal.now())
     save(plan, now)
     return now
+
+
+@contextmanager
+def _ended_with_us(programs: StartedPrograms) -> Iterator[None]:
+    """End the programs of the steps where a signal ends the block: threads wait for them."""
+    try:
+        yield
+    except BaseException:
+        programs.end_all()
+        raise
 
 
 def _group_steps(steps: Sequence[RehearsalStep]) -> Iterator[list[RehearsalStep]]:
@@ -103,7 +116,7 @@ def _group_steps(steps: Sequence[RehearsalStep]) -> Iterator[list[RehearsalStep]
         yield group
 
 
-def _run_step(plan: RehearsalPlan, step: RehearsalStep) -> StepResult:
+def _run_step(plan: RehearsalPlan, step: RehearsalStep, programs: StartedPrograms) -> StepResult:
     """Run one step; turn whatever goes wrong in it into its result."""
     started = time.monotonic()
 
@@ -111,7 +124,9 @@ def _run_step(plan: RehearsalPlan, step: RehearsalStep) -> StepResult:
         return StepResult(step.name, state, round(time.monotonic() - started, 1), **fields)
 
     try:
-        return result(StepStatus.PASSED, figures=step.run(plan, Commands(plan, step.name)))
+        return result(
+            StepStatus.PASSED, figures=step.run(plan, Commands(plan, step.name, programs))
+        )
     except SkippedError as skipped:
         return result(StepStatus.SKIPPED, reason=str(skipped))
     except FailedError as failed:

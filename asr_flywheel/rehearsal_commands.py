@@ -111,6 +111,59 @@ class RehearsalStep:
     alone: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class StartedProgram:
+    """A program that was started, and where its output begins in the log."""
+
+    process: subprocess.Popen[bytes]
+    begins: int
+
+    def end(self) -> None:
+        """End it if it still runs; the kernel ends its jobs with it."""
+        for ask in (self.process.terminate, self.process.kill):
+            if self.process.poll() is not None:
+                return
+            ask()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(15)
+
+
+@dataclass(slots=True)
+class StartedPrograms:
+    """All programs that a rehearsal's steps start, so that a signal can end them.
+
+    Attributes:
+        is_stopped: whether it has; what is started after it ends at once.
+    """
+
+    is_stopped: bool = False
+    _started: list[StartedProgram] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, program: StartedProgram) -> StartedProgram:
+        """Know of a program that was started just now, and return it.
+
+        Raises:
+            FailedError: the rehearsal was stopped.
+        """
+        with self._lock:
+            self._started = [one for one in self._started if one.process.poll() is None]
+            self._started.append(program)
+            if not self.is_stopped:
+                return program
+        program.end()
+        raise FailedError(Failure("Stopped"), "the rehearsal was stopped")
+
+    def end_all(self) -> None:
+        """End all of them; the steps that wait for them end too."""
+        with self._lock:
+            self.is_stopped = True
+        for program in self._started:
+            program.process.terminate()
+        for program in self._started:
+            program.end()
+
+
 @dataclass
 class Commands:
     """Starts commands for one step and keeps what they print.
@@ -122,6 +175,7 @@ class Commands:
 
     plan: RehearsalPlan
     step: str
+    programs: StartedPrograms = field(default_factory=StartedPrograms)
     _log: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,7 +202,11 @@ class Commands:
         return printed
 
     def start(self, *arguments: str | Path) -> StartedProgram:
-        """Start a Python program with the interpreter of this process."""
+        """Start a Python program with the interpreter of this process.
+
+        Raises:
+            FailedError: the rehearsal was stopped.
+        """
         line = [*end_with_parent(), sys.executable, *map(str, arguments)]
         with self._log.open("ab") as out:
             out.write(f"$ {' '.join(line)}\n".encode())
@@ -162,7 +220,7 @@ class Commands:
                 cwd=self.plan.out,
                 env=self._make_environment(),
             )
-        return StartedProgram(process, output_start)
+        return self.programs.add(StartedProgram(process, output_start))
 
     def wait(self, program: StartedProgram, limit_s: float) -> tuple[int, str]:
         """Return a program's exit code and output; end one that runs too long.
@@ -197,20 +255,3 @@ class Commands:
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
             "PYTHONUNBUFFERED": "1",
         }
-
-
-@dataclass(frozen=True, slots=True)
-class StartedProgram:
-    """A program that was started, and where its output begins in the log."""
-
-    process: subprocess.Popen[bytes]
-    begins: int
-
-    def end(self) -> None:
-        """End it if it still runs; the kernel ends its jobs with it."""
-        for ask in (self.process.terminate, self.process.kill):
-            if self.process.poll() is not None:
-                return
-            ask()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(15)

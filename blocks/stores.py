@@ -158,7 +158,7 @@ def _open_saved(kind: str, block: str) -> Store:
         if not isinstance(wrong := refused.__cause__, ValidationError):
             raise
         fields = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors())
-        raise InputError(f"block {kind}/{block}: {fields}. Mend it in the UI.") from wrong
+        raise InputError(f"block {kind}/{block}: {fields}. Fix: mend it in the UI.") from wrong
     except ValueError as unknown:
         raise InputError(
             f"{name_of('store')}: there is no block {f'{kind}/{block}'!r}. Fix: save one in the "

@@ -24,7 +24,6 @@ from asr_flywheel.options import (
     print_json,
     refuse_without,
 )
-from asr_flywheel.signal_ends import ended_by_signals
 from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import renamed
@@ -35,7 +34,7 @@ from tasks.models.catalog import EMBEDDED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tasks.data.importers.importing import ImportSummary
+    from tasks.data.importers.import_summary import ImportSummary
     from tasks.runtimes.base import Runtime
     from tasks.stages.long_recordings import LongRowCutter
 
@@ -134,6 +133,7 @@ def import_command(
     from tasks.data.importers.import_settings import ImportSettings
     from tasks.data.importers.importing import choose_source, import_source
     from tasks.data.speech_check import SileroDetector
+    from tasks.privacy.returned_recordings import describe_returned, find_returned
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
     from tasks.training.recipes import recipe
@@ -198,8 +198,15 @@ def import_command(
         shortest=trained.min_duration,
         longest=max_duration or trained.max_duration,
     )
-    with ended_by_signals("what is converted", server_apart=False):
-        summary = import_source(source, cycle, settings, command=sys.argv, report=say)
+    summary = import_source(
+        source,
+        cycle,
+        settings,
+        command=sys.argv,
+        report=say,
+        find_returned=partial(find_returned, cycle.absolute().parent),
+    )
+    returned = describe_returned(cycle.absolute(), summary.returned)
     audit_log.record(
         cycle.absolute().parent,
         AuditedAct.IMPORT,
@@ -208,9 +215,9 @@ def import_command(
         rows=summary.rows,
     )
     if as_json:
-        print_json(asdict(summary))
+        print_json({**asdict(summary), "notes": returned})
         return
-    _print_summary(cycle, summary)
+    _print_summary(cycle, summary, returned)
 
 
 def _cutter(
@@ -242,7 +249,7 @@ def _cutter(
     return LongRowCutter(settings, runtime)
 
 
-def _print_summary(cycle: Path, summary: ImportSummary) -> None:
+def _print_summary(cycle: Path, summary: ImportSummary, returned: list[str]) -> None:
     changes = ", ".join(f"{name}: {count}" for name, count in sorted(summary.changes.items()))
     typer.echo(
         f"{cycle}: {counted(summary.rows, 'row')}, {summary.seconds / 60:.1f} minutes; changed by "
@@ -274,7 +281,7 @@ def _print_summary(cycle: Path, summary: ImportSummary) -> None:
         typer.echo(
             f"{counted(summary.clipped, 'row')} with samples beyond full scale, limited there"
         )
-    for line in summary.warnings:
+    for line in (*summary.warnings, *returned):
         typer.echo(line)
 
 

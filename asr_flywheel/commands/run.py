@@ -19,8 +19,8 @@ from asr_flywheel.options import (
     SeedOption,
     validated,
 )
-from asr_flywheel.run_server import server_answers, start_server_in_background, without_heartbeat
-from asr_flywheel.signal_ends import ended_by_signals
+from asr_flywheel.run_server import server_answers, start_server_in_background
+from asr_flywheel.signal_ends import ended_by_signals, flow_ended_by_signals
 from flows.config import CycleConfig
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _turn(parameters: dict[str, Any]) -> CycleOutcome:
         require_content(path)
     from flows.finetune_cycle import finetune_cycle
 
-    with server_answers(), ended_by_signals(), without_heartbeat():
+    with flow_ended_by_signals():
         outcome = finetune_cycle(config)
     if outcome.decision is None:
         raise typer.Exit(EXIT_REFUSED)

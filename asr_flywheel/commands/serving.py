@@ -20,6 +20,7 @@ from asr_flywheel.options import (
     refuse_with,
     validated,
 )
+from asr_flywheel.signal_ends import ANSWERED, flow_ended_by_signals
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
 from tasks.common.shell_words import in_shell
@@ -361,7 +362,7 @@ def validate_serving(*, as_json: JsonOption = False, **given: Any) -> None:  # n
     leaves = not config.bundles or config.server is not None
     if leaves and not config.audio_may_leave and sys.stdin.isatty():
         config = _ask_for_consent(config)
-    with quiet() if as_json else nullcontext():
+    with quiet() if as_json else nullcontext(), flow_ended_by_signals(ANSWERED):
         report = flow(config)
     if as_json:
         print_json(report.as_dict())

@@ -24,7 +24,6 @@ from asr_flywheel.options import (
     check_options,
     slurm_settings,
 )
-from asr_flywheel.signal_ends import ended_by_signals
 from flows.config_fields import RuntimeName
 from tasks.common.parameter_names import renamed
 
@@ -83,10 +82,7 @@ def transcribe(
     def say(line: str) -> None:
         typer.echo(line, err=True)
 
-    with (
-        ended_by_signals("what is decoded", server_apart=False),
-        privacy_settings.applied(no_texts=no_texts),
-    ):
+    with privacy_settings.applied(no_texts=no_texts):
         if shards is not None:
             from flows.transcribe_shards import transcribe_in_shards
 

@@ -54,7 +54,7 @@ class RecognitionQueue:
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "busy",
                 f"{counted(self._taken, 'request')} {agreed(self._taken, 'is', 'are')} being "
-                f"worked on, and no more are taken. Try again in {wait} s.",
+                f"worked on, and no more are taken. Fix: try again in {wait} s.",
                 headers={"Retry-After": str(wait)},
             )
         self._taken += 1
@@ -145,7 +145,7 @@ def _late(seconds: float, *, never_began: bool) -> ApiError:
         return ApiError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "busy",
-            f"the recording waited for {seconds:g} s and was not begun. Try again.",
+            f"the recording waited for {seconds:g} s and was not begun. Fix: try again.",
             headers={"Retry-After": str(_LONGEST_RETRY_S)},
         )
     return ApiError(

@@ -118,7 +118,9 @@ def _lock(target: Path) -> Iterator[None]:
         target.mkdir(parents=True, exist_ok=True)
         handle = os.open(target / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as wrong:
-        raise InputError(f"{target}: cannot be written ({wrong}). Choose another place.") from wrong
+        raise InputError(
+            f"{target}: cannot be written ({wrong}). Fix: choose another place."
+        ) from wrong
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -53,7 +53,7 @@ def unwritable(target: Path, error: OSError) -> InputError | DiskFullError:
     """Return the error of a place that cannot be written, or for which there is no room."""
     if is_disk_full(error):
         return DiskFullError(error, target)
-    return InputError(f"{target}: cannot be written ({error}). Choose another place.")
+    return InputError(f"{target}: cannot be written ({error}). Fix: choose another place.")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from tasks.data.audio_probe import Unreadable
 from tasks.data.brought_recordings import BroughtRecordings, describe_outside, find_recording
 from tasks.data.canonical import canonical
 from tasks.data.combined_conversations import number_apart
+from tasks.data.combined_voices import describe_alike, find_alike
 from tasks.data.cycle_folder import FORMULARY_NAME, require_cycle_name
 from tasks.data.manifest import read_manifest, write_manifest
 from tasks.data.new_cycle import MANIFEST_NAME, free_name, new_cycle, refuse_content
@@ -63,6 +64,7 @@ class CombineSummary:
         outside_folders: of these recordings.
         general: manifests of general speech beside the sources' rows, which are not combined.
         returned: recordings that were purged before, by their names in the new cycle.
+        voices_alike: voices with the name of a file that two sources have of other recordings.
     """
 
     out: str
@@ -74,6 +76,7 @@ class CombineSummary:
     outside_folders: tuple[str, ...]
     general: tuple[str, ...]
     returned: tuple[str, ...] = ()
+    voices_alike: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
@@ -82,6 +85,7 @@ class CombineSummary:
         if (more := len(self.repeated) - _SHOWN) > 0:
             notes.append(f"left out: {more} more rows that are there already ({ABOUT}: repeated)")
         notes += describe_outside(self.outside, self.outside_folders)
+        notes += describe_alike(self.voices_alike)
         notes += [
             f"{name} is not combined. Fix: label the new cycle, or name this file with --general."
             for name in self.general
@@ -165,6 +169,7 @@ def combine_cycles(
                 for row, new in zip(kept, brought, strict=True)
                 if row.sound in purged
             ),
+            voices_alike=find_alike([_voices(source, kept) for source in sources]),
         )
         about = {
             "command": list(command),
@@ -272,6 +277,16 @@ def _read_provenance(cycle: Cycle) -> list[dict[str, Any]]:
     """Return what an import wrote down of a cycle's rows; nothing where none did."""
     path = cycle.path / PROVENANCE
     return atomic_files.read_jsonl(path) if path.is_file() else []
+
+
+def _voices(cycle: Cycle, rows: Sequence[CombinedRow]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the voices of a source's rows, each with what an import wrote down of the row."""
+    lines = {str(entry.get("audio_filepath")): entry for entry in _read_provenance(cycle)}
+    return [
+        (row.utterance.voice_id, lines[row.utterance.audio_filepath])
+        for row in rows
+        if row.cycle is cycle and row.utterance.voice_id and row.utterance.audio_filepath in lines
+    ]
 
 
 def _take_along(sources: Sequence[Cycle], out: Path, work: Path) -> None:

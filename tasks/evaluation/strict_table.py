@@ -195,8 +195,8 @@ def strict_table() -> StrictTable:
             text = Path(own).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
-                f"{own}, named by {OWN_TABLE}, cannot be read: {error}. Correct the path, or unset "
-                f"{OWN_TABLE}."
+                f"{own}, named by {OWN_TABLE}, cannot be read: {error}. Fix: correct the path, or "
+                f"unset {OWN_TABLE}."
             ) from error
         _Builder(table, _load(text, own), own).add()
     return table
@@ -252,12 +252,14 @@ def _load(text: str, name: str) -> Mapping[str, Any]:
     try:
         sections = yaml.load(text, _LOADER)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
-        raise InputError(f"{name} is not YAML: {error}") from error
+        raise InputError(f"{name} is not YAML: {error}. Fix: mend it there.") from error
     if not isinstance(sections, dict):
-        raise InputError(f"{name} holds no sections. It needs one or more of {_listed()}.")
+        raise InputError(f"{name} holds no sections. Fix: write one or more of {_listed()}.")
     for section, lines in sections.items():
         if section not in _SECTIONS:
-            raise InputError(f"{name}: no section is called {section!r}. Use one of {_listed()}.")
+            raise InputError(
+                f"{name}: no section is called {section!r}. Fix: use one of {_listed()}."
+            )
         for line in lines if section in _LINES else ():
             _check_line(line, section, name)
     return sections
@@ -270,16 +272,17 @@ def _listed() -> str:
 def _check_line(line: object, section: str, name: str) -> None:
     fields = _LINES[section]
     if not isinstance(line, dict) or "reads" not in line or not set(line) <= fields:
+        others = ", ".join(sorted(fields - {"reads"}))
         raise InputError(
-            f"{name}, section {section}: the line {line!r} must have the field reads and none but "
-            f"{', '.join(sorted(fields))}."
+            f"{name}, section {section}: the line {line!r} has no field reads, or one that is not "
+            f"known. Fix: write reads, and of the others only {others}."
         )
     for key in ("letters", "spellings", "capitals"):
         for spelling in line.get(key, ()):
             if not isinstance(spelling, str):
                 raise InputError(
                     f"{name}, section {section}, line {line['reads']!r}: YAML reads the spelling "
-                    f"{spelling!r} as no text. Put it in quotation marks."
+                    f"{spelling!r} as no text. Fix: put it in quotation marks."
                 )
 
 
@@ -305,13 +308,14 @@ class _Builder:
         words = words_of(spelling)
         if not words:
             raise InputError(
-                f"{self._name}, line {line!r}: the spelling {spelling!r} holds no word. Delete it."
+                f"{self._name}, line {line!r}: the spelling {spelling!r} holds no word. Fix: "
+                "delete it."
             )
         earlier = self._lines.setdefault((space, words), line)
         if earlier != line:
             raise InputError(
-                f"{self._name}: {spelling!r} stands in the lines {earlier!r} and {line!r}. Keep it "
-                "in one of them, or move it to the section ambiguous."
+                f"{self._name}: {spelling!r} stands in the lines {earlier!r} and {line!r}. Fix: "
+                "keep it in one of them, or move it to the section ambiguous."
             )
         return words
 
@@ -366,7 +370,7 @@ def _unit(line: Mapping[str, Any], name: str) -> Unit:
     except ValueError as error:
         raise InputError(
             f"{name}, section units, line {line['reads']!r}: times is {line['times']!r}, which is "
-            "no number. Write how many of the smallest unit one is, such as 1000."
+            "no number. Fix: write how many of the smallest unit one is, such as 1000."
         ) from error
     is_form = bool(line.get("form"))
     return Unit(

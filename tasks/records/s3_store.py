@@ -132,7 +132,7 @@ class S3Store:
             # An upload that somebody began with another content was taken up again.
             with self._convert_errors(key):
                 self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
-            raise StoreError(f"{self.url(key)}: was sent wrongly. Try again.", transient=True)
+            raise StoreError(f"{self.url(key)}: was sent wrongly. Fix: try again.", transient=True)
         return True
 
     def get(self, key: str, target: Path, sha256: str) -> None:

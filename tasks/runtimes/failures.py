@@ -84,80 +84,83 @@ OF_A_CLUSTER = frozenset(
 """Faults that a cluster's job has, and no container."""
 
 _REMEDIES = {
-    Fault.ENGINE_DOWN: "the Docker Engine does not answer. Start it (`systemctl start docker`), or "
-    "point DOCKER_HOST at the one that runs.",
-    Fault.NO_PERMISSION: "this user may not use the Docker Engine's socket. Add the user to the "
-    "docker group and log in again.",
-    Fault.IMAGE_ABSENT: "the image is neither here nor in its registry. Check its name and tag; "
-    "the specification's is nvcr.io/nvidia/nemo:25.11.01.",
-    Fault.NO_CREDENTIALS: "the registry refuses to hand out the image. Log in to the registry that "
-    "the image's name begins with. NVIDIA's: `docker login nvcr.io` (user $oauthtoken, an NGC key "
-    "as the password); one of your own: `docker login registry.example` (your account there).",
-    Fault.NO_NEMO: "the image holds no NeMo that trains speech recognition: from 26.04 on "
-    "NVIDIA has that in nemo-speech, not in nemo. Take nvcr.io/nvidia/nemo:25.11.01 (NeMo 2.6), or "
+    Fault.ENGINE_DOWN: "the Docker Engine does not answer. Fix: start it (`systemctl start "
+    "docker`), or point DOCKER_HOST at the one that runs.",
+    Fault.NO_PERMISSION: "this user may not use the Docker Engine's socket. Fix: add the user to "
+    "the docker group and log in again.",
+    Fault.IMAGE_ABSENT: "the image is neither here nor in its registry. Fix: check its name and "
+    "tag; the specification's is nvcr.io/nvidia/nemo:25.11.01.",
+    Fault.NO_CREDENTIALS: "the registry refuses to hand out the image. Fix: log in to the "
+    "registry that the image's name begins with. NVIDIA's: `docker login nvcr.io` (user "
+    "$oauthtoken, an NGC key as the password); one of your own: `docker login registry.example` "
+    "(your account there).",
+    Fault.NO_NEMO: "the image holds no NeMo that trains speech recognition: from 26.04 on NVIDIA "
+    "has that in nemo-speech, not in nemo. Fix: take nvcr.io/nvidia/nemo:25.11.01 (NeMo 2.6), or "
     "nvcr.io/nvidia/nemo-speech:26.07.00 (NeMo 3.0, driver 595.58 or newer).",
-    Fault.NO_SCRIPT: "the image has no stock script in the folder that was named. Name the folder "
-    "that holds speech_to_text_finetune.py in the image (examples), or leave it out: an image "
-    "without one is trained in by this project's own script.",
-    Fault.NO_NETWORK: "the registry cannot be reached. Pull the image where there is a network, or "
-    "bring it with `docker save` and `docker load`.",
-    Fault.NO_GPU_RUNTIME: "the engine has no NVIDIA runtime, or its host no driver. See that "
-    "`nvidia-smi` works, install the NVIDIA Container Toolkit, then `nvidia-ctk runtime configure "
-    "--runtime=docker` and restart the engine.",
-    Fault.NO_USABLE_GPU: "the host has a GPU, and CUDA finds none where training runs. In a "
+    Fault.NO_SCRIPT: "the image has no stock script in the folder that was named. Fix: name the "
+    "folder that holds speech_to_text_finetune.py in the image (examples), or leave it out: an "
+    "image without one is trained in by this project's own script.",
+    Fault.NO_NETWORK: "the registry cannot be reached. Fix: pull the image where there is a "
+    "network, or bring it with `docker save` and `docker load`.",
+    Fault.NO_GPU_RUNTIME: "the engine has no NVIDIA runtime, or its host no driver. Fix: see "
+    "that `nvidia-smi` works, install the NVIDIA Container Toolkit, then `nvidia-ctk runtime "
+    "configure --runtime=docker` and restart the engine.",
+    Fault.NO_USABLE_GPU: "the host has a GPU, and CUDA finds none where training runs. Fix: in a "
     "container: see that `docker run --gpus all IMAGE nvidia-smi` shows it. Here: install a torch "
     "with CUDA, or hide the GPU (CUDA_VISIBLE_DEVICES=) to train on the CPU.",
     Fault.DRIVER_TOO_OLD: "the host's NVIDIA driver is too old for the image, or for CUDA graphs "
-    "(those want a driver for CUDA 12.6). Update the driver, or use an image for an older CUDA.",
-    Fault.DISK_FULL: "the disk is full, or too small. Free space, or move the cycle to a larger "
-    "disk. `docker system df` shows what images take, `docker image prune` removes unused ones. "
-    "The specification's image alone is a download of about 12 GB.",
-    Fault.BAD_MOUNT: "a folder that the container needs cannot be mounted. Check that it exists on "
-    "the engine's host and may be read.",
-    Fault.BAD_REQUEST: "the engine refused to run the container as it was asked for. Check the "
-    "image's interpreter, and the container's user and limits.",
-    Fault.GPU_BUSY: "another job of this host holds the GPU. Wait for it, or choose another GPU.",
-    Fault.GPU_MEMORY: "out of GPU memory. Drop batch_size to 2 and raise accumulate_grad_batches "
-    "to 2, which keeps the effective batch size; rows over 20 s cost the most.",
-    Fault.HOST_MEMORY: "the container was killed for its memory (OOMKilled). Raise its memory "
-    "limit or lower the number of data-loader workers.",
-    Fault.SHARED_MEMORY: "shared memory is too small for the data loader. Raise shm_size.",
-    Fault.NAN_LOSS: "the training loss stopped being a number. With fp16-mixed take bf16-mixed or "
-    "fp32; otherwise lower the learning rate (recipe `conservative`).",
+    "(those want a driver for CUDA 12.6). Fix: update the driver, or use an image for an older "
+    "CUDA.",
+    Fault.DISK_FULL: "the disk is full, or too small. Fix: free space, or move the cycle to a "
+    "larger disk. `docker system df` shows what images take, `docker image prune` removes unused "
+    "ones. The specification's image alone is a download of about 12 GB.",
+    Fault.BAD_MOUNT: "a folder that the container needs cannot be mounted. Fix: check that it "
+    "exists on the engine's host and may be read.",
+    Fault.BAD_REQUEST: "the engine refused to run the container as it was asked for. Fix: check "
+    "the image's interpreter, and the container's user and limits.",
+    Fault.GPU_BUSY: "another job of this host holds the GPU. Fix: wait for it, or choose another "
+    "GPU.",
+    Fault.GPU_MEMORY: "out of GPU memory. Fix: drop batch_size to 2 and raise "
+    "accumulate_grad_batches to 2, which keeps the effective batch size; rows over 20 s cost the "
+    "most.",
+    Fault.HOST_MEMORY: "the container was killed for its memory (OOMKilled). Fix: raise its "
+    "memory limit or lower the number of data-loader workers.",
+    Fault.SHARED_MEMORY: "shared memory is too small for the data loader. Fix: raise shm_size.",
+    Fault.NAN_LOSS: "the training loss stopped being a number. Fix: with fp16-mixed take "
+    "bf16-mixed or fp32; otherwise lower the learning rate (recipe `conservative`).",
     Fault.UNK_COLLAPSE: "validation collapsed to all-UNK after the first step, as the cache-aware "
-    f"streaming base does. Do not retry with other hyperparameters: take {RECOMMENDED} or "
+    f"streaming base does. Fix: do not retry with other hyperparameters: take {RECOMMENDED} or "
     f"{LEGACY_FALLBACK}.",
-    Fault.NO_BF16: "this GPU does not support bf16 (Turing and Volta do not). Use fp32 with a "
-    "smaller batch; fp16-mixed only if that is too slow, watching for NaN losses.",
-    Fault.ROWS_LOST: "NeMo would load fewer rows than were sent. Check durations and limits.",
+    Fault.NO_BF16: "this GPU does not support bf16 (Turing and Volta do not). Fix: use fp32 with "
+    "a smaller batch; fp16-mixed only if that is too slow, watching for NaN losses.",
+    Fault.ROWS_LOST: "NeMo would load fewer rows than were sent. Fix: check durations and limits.",
     Fault.BYTES_OVERWRITTEN: "a library overwrote bytes that its whole process shares, which can "
-    "neither read nor write models after that. Nothing of it was kept. NeMo's CUDA-graph "
-    "decoders do so, and the guard in tasks/entrypoints/nvrtc_guard.py does not know this "
-    "release: take nemo_toolkit 3.0.0 with cuda-bindings 13.3.1, and report the versions that you "
-    "have.",
-    Fault.NO_BOOSTING: "phrases cannot be boosted here. NeMo has a boosting tree from 2.5 on, and "
-    "a model must be decoded greedily and have a tokenizer: take another NeMo or another base, or "
-    "leave boosting out.",
-    Fault.STOPPED: "it was stopped from outside before its last epoch. Start it again: it goes on "
-    "from its last checkpoint.",
-    Fault.ENGINE_LOST: "the Docker Engine went away during the run. Start the engine and this "
-    "cycle again: it goes on from its last checkpoint.",
+    "neither read nor write models after that. Nothing of it was kept. NeMo's CUDA-graph decoders "
+    "do so, and the guard in tasks/entrypoints/nvrtc_guard.py does not know this release. Fix: "
+    "take nemo_toolkit 3.0.0 with cuda-bindings 13.3.1, and report the versions that you have.",
+    Fault.NO_BOOSTING: "phrases cannot be boosted here. NeMo has a boosting tree from 2.5 on, "
+    "and a model must be decoded greedily and have a tokenizer. Fix: take another NeMo or another "
+    "base, or leave boosting out.",
+    Fault.STOPPED: "it was stopped from outside before its last epoch. Fix: start it again: it "
+    "goes on from its last checkpoint.",
+    Fault.ENGINE_LOST: "the Docker Engine went away during the run. Fix: start the engine and "
+    "this cycle again: it goes on from its last checkpoint.",
     Fault.NO_MODEL: "the script ended without a whole .nemo.",
     Fault.SCRIPT_FAILED: "the training script failed.",
-    Fault.SCHEDULER_DOWN: "Slurm does not answer. See that `sinfo` and `munge -n` work here, and "
-    "ask the cluster's operators if they do not.",
-    Fault.JOB_REFUSED: "Slurm does not take the job as it was asked for. Check account, partition, "
-    "time limit, gres and the other options of sbatch.",
-    Fault.JOB_CANCELLED: "somebody cancelled Slurm's job. Start it again: it goes on from its last "
-    "checkpoint.",
-    Fault.JOB_FAILED: "Slurm's job ended before it had begun. Check the lines of `setup`, and "
-    "that the node has this interpreter.",
-    Fault.FOLDER_UNSEEN: "the node does not see the folder of the cycles. Move them to a file "
-    "system that login node and nodes share.",
-    Fault.TIME_LIMIT: "the time limit ended the job. Start it again with a longer --time-limit: it "
-    "goes on from its last checkpoint.",
+    Fault.SCHEDULER_DOWN: "Slurm does not answer. Fix: see that `sinfo` and `munge -n` work "
+    "here, and ask the cluster's operators if they do not.",
+    Fault.JOB_REFUSED: "Slurm does not take the job as it was asked for. Fix: check account, "
+    "partition, time limit, gres and the other options of sbatch.",
+    Fault.JOB_CANCELLED: "somebody cancelled Slurm's job. Fix: start it again: it goes on from "
+    "its last checkpoint.",
+    Fault.JOB_FAILED: "Slurm's job ended before it had begun. Fix: check the lines of `setup`, "
+    "and that the node has this interpreter.",
+    Fault.FOLDER_UNSEEN: "the node does not see the folder of the cycles. Fix: move them to a "
+    "file system that login node and nodes share.",
+    Fault.TIME_LIMIT: "the time limit ended the job. Fix: start it again with a longer "
+    "--time-limit: it goes on from its last checkpoint.",
     Fault.NODE_LOST: "nodes failed, or the job was preempted, more often than it may be started "
-    "again. Start it again: it goes on from its last checkpoint.",
+    "again. Fix: start it again: it goes on from its last checkpoint.",
 }
 
 HOPELESS = frozenset({Fault.NAN_LOSS, Fault.UNK_COLLAPSE})

@@ -234,8 +234,11 @@ class _Reasoning:
                     f"{agreed(result.edits, 'differs', 'differ')}"
                 )
                 return Cause(CauseName.UNSTEADY, len(rows), (says,))
-        control = [result.worse for result in results if result.probe.finds is ProbeCause.CONTROL]
-        deaf = any(worse < self.limits.noticed for worse in control)
+        control = [result for result in results if result.probe.finds is ProbeCause.CONTROL]
+        deaf = any(
+            result.heard_share < self.limits.least_heard or result.worse < self.limits.noticed
+            for result in control
+        )
         holding = [
             result
             for result in results

@@ -201,7 +201,9 @@ def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
             shutil.rmtree(folder)
         work.rename(folder)
     except OSError as wrong:
-        raise InputError(f"{folder}: cannot be written ({wrong}).") from wrong
+        raise InputError(
+            f"{folder}: cannot be written ({wrong}). Fix: choose another place."
+        ) from wrong
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder / RECORD_NAME

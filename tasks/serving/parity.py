@@ -40,8 +40,12 @@ class Thresholds:
             is a cause and not a coincidence.
         explained: share of the rows that another evaluation must explain to be believed.
         probe_left: share of the difference that a probe that restores may leave, in words.
-        unnoticed: share of the difference that a probe that goes unnoticed may add, in words.
-        noticed: share of the difference that the control must add, likewise.
+        unnoticed: share of the difference, or of the words heard if these are fewer, that a probe
+            that goes unnoticed may add, in words.
+        noticed: share that the control must add, likewise.
+        least_heard: share of the words that must have been heard for either to show anything. Those
+            that are left of fewer are easy ones, which need no upper band: where noise on the
+            weights left a sixth, loud noise in the band took none of note.
         longer: how much longer a text with frames that were not collapsed must be.
         probed: rows that are sent again for probes; on 6, five words by chance hid a filter.
         least_probed: fewer probed rows than this show nothing.
@@ -56,6 +60,7 @@ class Thresholds:
     probe_left: float = 0.5
     unnoticed: float = 0.25
     noticed: float = 0.5
+    least_heard: float = 0.25
     longer: float = 1.08
     probed: int = 16
     least_probed: int = 3

@@ -6,7 +6,9 @@ goes *unnoticed*: if the service throws away everything above 4 kHz, then noise 
 above that makes nothing worse, whatever filter it throws it away with. Worse, not other: where a
 band is empty, the last bit of its samples decides between two words, and no text comes back as it
 was. A control must be noticed: a service whose answers are wrong anyway gets no worse by anything.
-All are experiments on the service alone; no model is needed here.
+What a probe can make worse are the words that the service still has right, so what it adds counts
+by these where they are fewer than the words that differ. All are experiments on the service alone;
+no model is needed here.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,12 +87,17 @@ class ProbeResult:
         edits: words to change from what was heard now to the offline text; where the same was sent
             again, to what was served before.
         difference: words to change between what was served and the offline text, on these rows.
+        heard: words of the offline text that were served right on these rows, beyond those that
+            another row's text has in common with it.
+        words: of the offline text of these rows.
         tried: rows.
     """
 
     probe: Probe
     edits: int
     difference: int
+    heard: int
+    words: int
     tried: int
 
     @property
@@ -99,8 +107,17 @@ class ProbeResult:
 
     @property
     def worse(self) -> float:
-        """The difference added by the probe, as a share of it; 0 is unnoticed."""
-        return max(self.left - 1.0, 0.0)
+        """The words that the probe made wrong; 0 is unnoticed.
+
+        As a share of those that differed without it, or of those that could become wrong if these
+        are fewer: a service that has a third of the words right cannot add half of the others.
+        """
+        return max(self.edits - self.difference, 0) / max(min(self.difference, self.heard), 1)
+
+    @property
+    def heard_share(self) -> float:
+        """Words that were heard, as a share of all."""
+        return self.heard / max(self.words, 1)
 
     def as_dict(self) -> dict[str, object]:
         """Return the outcome as the report holds it."""
@@ -110,6 +127,8 @@ class ProbeResult:
             "wanted": f"{self.probe.against} text",
             "word_edits": self.edits,
             "served_to_offline_word_edits": self.difference,
+            "words_heard": self.heard,
+            "words": self.words,
             "rows": self.tried,
         }
 
@@ -233,6 +252,8 @@ def run(
     if not rows:
         return ()
     loaded = [audio(row) for row in rows]
+    difference, words = sum(row.edits for row in rows), sum(row.words for row in rows)
+    heard = words_heard(rows)
     outcomes = []
     for probe in probes(loaded[0][1]):
         edits = 0
@@ -241,8 +262,25 @@ def run(
             text = ask(probe.change(samples, rate), rate, label)
             expected = row.served if probe.finds is ProbeCause.STEADY else row.offline.hyp
             edits += _word_distance(text, expected)
-        outcomes.append(ProbeResult(probe, edits, sum(row.edits for row in rows), len(rows)))
+        outcomes.append(ProbeResult(probe, edits, difference, heard, words, len(rows)))
     return tuple(outcomes)
+
+
+def words_heard(rows: Sequence[ParityRow]) -> int:
+    """Count the words that were served right because they were heard.
+
+    Of each row, as many are left out as the served text of another row has right by chance. That is
+    the median of the other rows: several may say the same.
+    """
+    heard = 0.0
+    for row in rows:
+        by_chance = [_words_right(row, other.served) for other in rows if other is not row]
+        heard += max(_words_right(row, row.served) - (median(by_chance) if by_chance else 0), 0)
+    return round(heard)
+
+
+def _words_right(row: ParityRow, text: str) -> int:
+    return max(row.words - _word_distance(text, row.offline.hyp), 0)
 
 
 def _word_distance(old: str, new: str) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from tasks.data.importers.import_settings import ImportSettings
-from tasks.data.importers.importing import ImportSummary, import_source
+from tasks.data.importers.importing import import_source
 from tasks.data.importers.source_rows import ReadOptions
 from tests.support import factories
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
+
+    from tasks.data.importers.import_summary import ImportSummary
 
     Samples = npt.NDArray[np.int16]
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.runtimes.slurm.commands import JOB_NAME
 from tests.support import prefect_site
 from tests.support.needs import find, require
 
@@ -89,8 +90,19 @@ class SlurmCluster:
         return done.stdout.strip()
 
     def jobs(self, states: str = "pending,running,completing,suspended,configuring") -> list[str]:
-        """Return the ids of the jobs in these states."""
-        return self.ask("squeue", "--noheader", f"--states={states}", "--format=%i").split()
+        """Return the ids of the runs' jobs in these states.
+
+        A busy machine may still be completing the job by which a run asked a node what it sees.
+        """
+        return self._queue(f"--states={states}", "--format=%i")
+
+    def node(self) -> str:
+        """Return the node of the one job that runs."""
+        (node,) = self._queue("--states=running", "--format=%N")
+        return node
+
+    def _queue(self, *options: str) -> list[str]:
+        return self.ask("squeue", "--noheader", f"--name={JOB_NAME}", *options).split()
 
     @contextmanager
     def node_down(self, node: str) -> Iterator[None]:

@@ -41,8 +41,8 @@ def recorded(clinic: Path, base: Path) -> SftRequest:
 
 
 def runtime_for(request: SftRequest, programs: Path, **settings: Any) -> SlurmRuntime:
-    """The runtime of a request, which ends its jobs soon."""
-    given = {"idle_release_s": 20, "abandoned_after_s": 10, **settings}
+    """The runtime of a request, which ends its jobs soon; not while a busy machine asks Slurm."""
+    given = {"idle_release_s": 20, "abandoned_after_s": 60, **settings}
     said: list[str] = []
     place = request.model_dir.parents[2]  # cycle1 lies in it
     return SlurmRuntime(SlurmSettings(**given), place, programs=programs, report=said.append)
@@ -113,7 +113,7 @@ from tasks.training import sft
 from tests.support.sft_request_cases import request_in
 clinic, base, programs = map(Path, sys.argv[1:])
 request = request_in(clinic, base)
-sft.train(request, runtime_for(request, programs), lambda _: None)
+sft.train(request, runtime_for(request, programs, abandoned_after_s=10), lambda _: None)
 """
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,59 +24,31 @@ from tasks.data.importers import formats, staging
 from tasks.data.importers.audio_conversion import RATE
 from tasks.data.importers.conversations import with_conversations
 from tasks.data.importers.import_settings import SCORE
+from tasks.data.importers.import_summary import (
+    returned_recordings,
+    seconds_without_transcript,
+    summarise,
+)
 from tasks.data.importers.row_checks import check_rows, refusal
 from tasks.data.importers.row_conversion import convert_rows, fault_entry
 from tasks.data.importers.set_apart import write_set_apart
 from tasks.data.importers.source_rows import SKIP_FIX, RowFault
-from tasks.data.manifest import BANDWIDTH
 from tasks.data.preflight import preflight
 from tasks.data.source_spans import PROVENANCE
 from tasks.data.speech_check import check_speech
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from tasks.data.findings import ManifestFinding
     from tasks.data.importers.formats import SourceFormat
     from tasks.data.importers.import_settings import ImportSettings
+    from tasks.data.importers.import_summary import ImportSummary
     from tasks.data.importers.staging import Staging
 
 # A text with tags or of unknown characters is a matter of `asr-flywheel tags` and of the base.
 _NOT_OURS = ("text-",)
 _LENGTHS = ("audio-too-short", "audio-too-long")
-
-
-@dataclass(frozen=True, slots=True)
-class ImportSummary:
-    """What an import did.
-
-    Attributes:
-        format: the source's.
-        rows: in the manifest.
-        left_out: faulty rows that are not.
-        seconds: of sound.
-        resumed: rows that an earlier, stopped import had converted.
-        changes: rows by what conversion changed: none, rate, depth, rate and depth.
-        narrow: rows of at most 8 kHz.
-        clipped: rows with samples that full scale limited.
-        warnings: what the check found that does not stop a run.
-        cut: long recordings that were cut into rows.
-        set_apart: rows of these whose text may not be what was said.
-        without_transcript_s: seconds of these in which something is said that no text has.
-    """
-
-    format: str
-    rows: int
-    left_out: int
-    seconds: float
-    resumed: int
-    changes: dict[str, int]
-    narrow: int
-    clipped: int
-    warnings: tuple[str, ...] = ()
-    cut: int = 0
-    set_apart: int = 0
-    without_transcript_s: float = 0.0
 
 
 def choose_source(
@@ -110,6 +82,7 @@ def import_source(
     *,
     command: Sequence[str] = (),
     report: Callable[[str], None] = lambda _: None,
+    find_returned: Callable[[Iterable[str]], Container[str]] = lambda _: (),
 ) -> ImportSummary:
     """Import a corpus into a new cycle folder.
 
@@ -119,12 +92,14 @@ def import_source(
         settings: how.
         command: the command as typed, for the provenance.
         report: takes a line of progress now and then.
+        find_returned: says which recordings, by the hashes of their samples, were purged before.
 
     Raises:
         InputError: the source is broken, or the cycle has content; nothing is in the cycle's folder
             then, and what was converted is used when the import is started again.
     """
     source, target, source_format = choose_source(source, target, settings.format)
+    find_returned(())  # what it cannot read is told before anything is converted
     formats.refuse_unread(source, source_format, settings.reading)
     report(f"reading {source} as {source_format.name}: {source_format.title}")
     total = check_rows(source, source_format, settings)
@@ -137,7 +112,10 @@ def import_source(
             )
             total = check_rows(source, source_format, settings)
         resumed = convert_rows(source, source_format, settings, place, total, report)
-        return _finish(source, source_format, settings, place, command, resumed, report)
+        summary = _finish(source, source_format, settings, place, command, resumed, report)
+        summary = replace(summary, returned=returned_recordings(place, find_returned))
+        place.publish()
+        return summary
 
 
 def _finish(
@@ -149,7 +127,7 @@ def _finish(
     resumed: int,
     report: Callable[[str], None],
 ) -> ImportSummary:
-    """Write manifest and provenance, check the recordings, and put all into the cycle's folder."""
+    """Write manifest and provenance, and check the recordings."""
     left_out = {entry["number"]: entry for entry in place.entries() if "fault" in entry}
     conflicts = dict(_conflicting(place.entries()))
     _leave_out_or_refuse(source, settings, place, conflicts, left_out)
@@ -164,13 +142,13 @@ def _finish(
     apart -= left_out.keys()
     cuts = {} if settings.cutter is None else settings.cutter.describe()
     summary = replace(
-        _summarise(place, source_format.name, {*left_out, *apart}),
+        summarise(place, source_format.name, {*left_out, *apart}),
         left_out=len(left_out),
         resumed=resumed,
         warnings=warnings,
         cut=len(cuts.get("recordings", ())),
         set_apart=len(apart),
-        without_transcript_s=round(_seconds_without_transcript(cuts), 1),
+        without_transcript_s=round(seconds_without_transcript(cuts), 1),
     )
     if not summary.rows:
         raise InputError(f"{source}: every row is faulty, so that nothing is left to import.")
@@ -189,7 +167,6 @@ def _finish(
             ),
         )
     _remove_strays(place, left_out)
-    place.publish()
     return summary
 
 
@@ -242,31 +219,6 @@ def _check_recordings(
         else:
             notes.append(finding)
     return errors, tuple(findings.summarise(notes).splitlines())
-
-
-def _summarise(place: Staging, name: str, not_rows: Container[int]) -> ImportSummary:
-    """Count what the rows of the manifest are."""
-    counts: dict[str, int] = {}
-    rows = narrow = clipped = 0
-    seconds = 0.0
-    for entry in place.entries():
-        if entry["number"] in not_rows:
-            continue
-        rows += 1
-        seconds += entry["duration"]
-        change = entry["provenance"]["change"]
-        counts[change] = counts.get(change, 0) + 1
-        narrow += BANDWIDTH in entry["record"]
-        clipped += entry["provenance"]["clipped_samples"] > 0
-    return ImportSummary(name, rows, 0, round(seconds, 3), 0, counts, narrow, clipped)
-
-
-def _seconds_without_transcript(cuts: Mapping[str, Any]) -> float:
-    return sum(
-        float(end - start)
-        for recording in cuts.get("recordings", ())
-        for start, end in recording["without_transcript"]
-    )
 
 
 def _leave_out_or_refuse(

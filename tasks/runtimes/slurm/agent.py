@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S = 0.1
 _NO_PROGRAM = 127  # as a shell tells it
 _BEAT_EVERY_S = 2.0
-_SIGNALLED = frozenset(
-    {-signal.SIGTERM, -signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGKILL}
-)
 _SIGNAL_S = 3.0
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 # Lightning takes a program that finds these for a rank that srun has started, and Slurm's signals
@@ -76,18 +73,29 @@ class Heartbeat:
         if now - self._looked < _BEAT_EVERY_S:
             return
         self._looked = now
+        self.require_newest()
         try:
             beat = self.spool.heartbeat.stat().st_mtime
-            newest = int(self.spool.restart.read_text(encoding="utf-8") or 0)
         except FileNotFoundError:
             raise NobodyWaitsError("the heartbeat is gone") from None
-        if newest > self.restart:
-            raise NobodyWaitsError("Slurm has started this job again")
         # Clocks of node and file server may differ; that it changes is what counts.
         if beat != self._last:
             self._last, self._seen = beat, now
         elif now - self._seen > self.limit_s:
             raise NobodyWaitsError(f"nobody has waited for this job for {now - self._seen:.0f} s")
+
+    def require_newest(self) -> None:
+        """Make sure that Slurm has not started the job again, on a node that sees the same files.
+
+        Raises:
+            NobodyWaitsError: it has.
+        """
+        try:
+            newest = int(self.spool.restart.read_text(encoding="utf-8") or 0)
+        except FileNotFoundError:
+            raise NobodyWaitsError("the job's folder is gone") from None
+        if newest > self.restart:
+            raise NobodyWaitsError("Slurm has started this job again")
 
 
 def serve(spool: Spool, abandoned_after_s: float, idle_release_s: float) -> int:
@@ -141,11 +149,14 @@ def _run(spool: Spool, number: int, task: Task, beat: Heartbeat) -> None:
             while (exit_code := process.poll()) is None:
                 beat.check()
                 time.sleep(_LOOK_EVERY_S)
-            if exit_code in _SIGNALLED:
-                # Slurm ends all of a job's processes together: then this is no end of the task.
+            if exit_code:
+                # Slurm ends all of a job's processes together: then this is no end of the task. Its
+                # signal may reach the program first, whose code then says nothing: torchrun, or a
+                # program whose worker was ended, exits with 1.
                 time.sleep(_SIGNAL_S)
         finally:
             stop_group(process)
+    beat.require_newest()
     atomic_files.write_text(spool.ended(number), json.dumps({"exit": exit_code}))
 
 

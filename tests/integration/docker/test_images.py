@@ -112,7 +112,7 @@ def test_no_script_is_trained_in_by_our_own(client: Any) -> None:
 def test_no_script_where_one_was_named(client: Any) -> None:
     """A user who names a folder means it; the fault says where one lies."""
     image = docker_daemon.python_image(client, "stock", {**NEMO, **stock(EXAMPLES)}, VARIABLES)
-    with pytest.raises(FaultError, match="Name the folder") as failed:
+    with pytest.raises(FaultError, match="Fix: name the folder") as failed:
         checked(image, examples="/opt/mine")
     assert failed.value.fault is Fault.NO_SCRIPT
     assert f"in /opt/mine; there is one in {EXAMPLES}" in str(failed.value)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from dataclasses import replace
+from threading import Barrier, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,3 +72,34 @@ def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(FailedError) as failed:
         commands.program("-c", "import time; time.sleep(60)")
     assert failed.value.failure == Failure("TimeoutExpired")
+
+
+def test_a_stopped_rehearsal_ends_the_programs_of_its_threads(tmp_path: Path) -> None:
+    """Its steps are no failures of the record, and start nothing more; a second start runs them."""
+    here = replace(plan(tmp_path / "out"), jobs=2)
+    begun = Barrier(3)
+
+    def works(_: RehearsalPlan, commands: Commands) -> dict[str, Any]:
+        program = commands.start("-c", "import time; time.sleep(60)")
+        begun.wait()
+        commands.wait(program, 60)
+        with pytest.raises(FailedError, match="stopped"):
+            commands.start("-c", "print('never')")
+        return {}
+
+    def interrupt() -> None:
+        begun.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    stopping = Thread(target=interrupt)
+    stopping.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            runner.rehearse(here, runner.begin(here), [step("1", works), step("2", works)])
+    finally:
+        stopping.join()
+        signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - began < 30
+    assert not here.record_path.exists()

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prefect.server.api.server import SubprocessASGIServer
+from typer.core import TyperGroup
 
-from asr_flywheel import run_server, signal_ends
-from asr_flywheel.signal_ends import SignalExit, ended_by_signals
+from asr_flywheel import cli, run_server, signal_ends
+from asr_flywheel.signal_ends import SignalExit, command_ended_by_signals, ended_by_signals
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,6 +40,59 @@ def test_a_signal_ends_the_block_with_one_line(
     assert ended.value.code == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"stopped by {number.name}: {HOW_TO_GO_ON}")
+
+
+COMMANDS = {
+    "import a cycle1": f"{HOW_TO_GO_ON} from what is converted",
+    "transcribe cycle1 --model embedded": f"{HOW_TO_GO_ON} from what is decoded",
+    "sheet recordings sheet": f"{HOW_TO_GO_ON} from what is decoded",
+    "validate-serving cycle1": f"{HOW_TO_GO_ON} from what was answered",
+    "boost cycle1": "give the same command again",
+    "bundle check": "give the same command again",
+    "rehearse": "give the same command again with --resume to go on from the steps that passed",
+    "rent cycle1": "`asr-flywheel rent --reap` gives back a host that is still out",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_signal_ends_each_command_in_one_line(
+    number: signal.Signals,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever the command was doing."""
+
+    def work(*_: object) -> None:
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(TyperGroup, "invoke", work)
+    monkeypatch.setattr(sys, "argv", ["asr-flywheel", *line.split()])
+    own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(number, own)
+    try:
+        with pytest.raises(SignalExit) as ended:
+            cli.main()
+    finally:
+        signal.signal(number, before)
+    assert ended.value.code == 128 + number
+    assert capsys.readouterr().err == f"stopped by {number.name}: {COMMANDS[line]}\n"
+
+
+def test_of_two_blocks_the_inner_one_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    """A run in a command."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with (
+            pytest.raises(SignalExit),
+            command_ended_by_signals("run"),
+            ended_by_signals("what is new", server_apart=False),
+        ):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == f"stopped by SIGTERM: {HOW_TO_GO_ON} from what is new\n"
 
 
 def test_whoever_had_a_handler_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:

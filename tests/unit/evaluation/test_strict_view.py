@@ -225,8 +225,8 @@ def test_a_site_adds_its_own_words(own_table: Path) -> None:
         ("units: [", "is not YAML"),
         ("- a list", "holds no sections"),
         ("sorts:\n  - {reads: a}", "no section is called 'sorts'"),
-        ("routes:\n  - {reads: a, spelling: [b]}", "must have the field reads and none but"),
-        ("negations:\n  - {reads: not, spellings: [no]}", "Put it in quotation marks"),
+        ("routes:\n  - {reads: a, spelling: [b]}", "Fix: write reads, and of the others only"),
+        ("negations:\n  - {reads: not, spellings: [no]}", "Fix: put it in quotation marks"),
         (
             "routes:\n  - {reads: a, spellings: [x y]}\n  - {reads: b, spellings: [x-y]}",
             "'x-y' stands in the lines 'routes: a' and 'routes: b'",

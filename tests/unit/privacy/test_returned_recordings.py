@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from tasks.privacy.keyed_hashes import forget_key, keyed_hash, make_key
 from tasks.privacy.returned_recordings import describe_returned, find_returned
 from tasks.records import audit_log
 from tasks.records.audit_log import AuditedAct
-from tests.support import factories
+from tests.support import corpora, factories
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,3 +68,32 @@ def test_combine_tells_what_came_back(
         cli.main()
     told = capsys.readouterr().out
     assert "purged from this clinic before, and here again: 1 recording, audio/2/4.wav. Fix" in told
+
+
+def test_import_tells_what_came_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its name in the cycle, also into a folder below; a command that purges it stands there."""
+    for name in ("first", "second"):
+        wav = corpora.write(tmp_path / f"source/{name}.wav", corpora.speech(1, seed=len(name)))
+        wav.with_suffix(".txt").write_text(f"{name} sentence")
+    facts = audio_probe.probe(tmp_path / "source/second.wav")
+    assert isinstance(facts, audio_probe.AudioFacts)
+
+    def told(cycle: str, *options: str) -> str:
+        command = ["asr-flywheel", "import", str(tmp_path / "source"), str(tmp_path / cycle)]
+        monkeypatch.setattr(sys, "argv", [*command, *options])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code
+        return capsys.readouterr().out
+
+    assert "purged" not in told("cycle1")
+    purged(tmp_path, facts.sha256)
+    for cycle in ("cycle2", "new/cycle2"):
+        text = told(cycle)
+        assert "and here again: 1 recording, audio/000/000002.flac. Fix" in text
+        assert f"asr-flywheel purge {tmp_path / cycle} --recording audio/000/000002.flac" in text
+    found = json.loads(told("cycle3", "--json"))
+    assert found["returned"] == ["audio/000/000002.flac"]
+    assert len(found["notes"]) == 1

@@ -125,7 +125,7 @@ def test_every_fault_has_its_own_message(fault: Fault) -> None:
 @pytest.mark.parametrize(
     ("fault", "remedy"),
     [
-        (Fault.GPU_MEMORY, "Drop batch_size to 2 and raise accumulate_grad_batches to 2"),
+        (Fault.GPU_MEMORY, "drop batch_size to 2 and raise accumulate_grad_batches to 2"),
         (Fault.NO_BF16, "fp32 with a smaller batch"),
         (Fault.UNK_COLLAPSE, "nvidia/parakeet-tdt-0.6b-v2"),
         (Fault.UNK_COLLAPSE, "nvidia/stt_en_conformer_ctc_large"),

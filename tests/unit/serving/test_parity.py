@@ -103,11 +103,29 @@ def garble(place: int, text: str) -> str:
 
 
 def outcome(
-    finds: ProbeCause, edits: int, *, restores: bool = False, tried: int = 6
+    finds: ProbeCause,
+    edits: int,
+    *,
+    restores: bool = False,
+    difference: int = 20,
+    heard: int = 60,
+    words: int = 80,
+    tried: int = 6,
 ) -> ProbeResult:
-    """A probe with which so many words differ, where 20 did without it."""
+    """A probe with which so many words differ, where ``difference`` did without it."""
     probe = probes.Probe("planted", finds, restores, lambda samples, _: samples, "planted")
-    return ProbeResult(probe, edits, 20, tried)
+    return ProbeResult(probe, edits, difference, heard, words, tried)
+
+
+def most_wrong(unheard: int, control: int, *, difference: int, heard: int) -> ServingEvidence:
+    """A probe of the rate, and the control, of a service that has most words wrong."""
+    counts: Any = {"difference": difference, "heard": heard, "words": 168, "tried": 16}
+    return ServingEvidence(
+        probes=(
+            outcome(ProbeCause.SAMPLE_RATE, unheard, **counts),
+            outcome(ProbeCause.CONTROL, control, **counts),
+        )
+    )
 
 
 def serving(*parameters: dict[str, str]) -> ServingEvidence:
@@ -168,6 +186,22 @@ CASES: dict[str, tuple[Callable[[int, str], str], ServingEvidence, list[CauseNam
         ServingEvidence(
             probes=(outcome(ProbeCause.SAMPLE_RATE, 20), outcome(ProbeCause.CONTROL, 26))
         ),
+        [CauseName.OTHER_MODEL],
+    ),
+    # Measured, of 168 words: every second sample dropped, and noise on another model's weights.
+    "a control that takes all that was right": (
+        garble,
+        most_wrong(117, 174, difference=117, heard=51),
+        [CauseName.SAMPLE_RATE],
+    ),
+    "a band that takes two fifths of what was right": (
+        garble,
+        most_wrong(130, 163, difference=105, heard=63),
+        [CauseName.OTHER_MODEL],
+    ),
+    "a service whose few right words are easy ones": (
+        garble,
+        most_wrong(145, 166, difference=141, heard=27),
         [CauseName.OTHER_MODEL],
     ),
     "a level that restores": (
@@ -362,6 +396,18 @@ def test_rows_of_one_evaluation_alone_are_named() -> None:
     assert "99 rows are in the offline evaluation only (`audio/1.wav`, " in text
     assert "99 rows are in the served evaluation only" in text
     assert "and 79 more" in text
+
+
+def test_words_are_heard_beyond_chance() -> None:
+    """What another row's text has right is not heard; two rows that say the same are."""
+    said = ["give aspirin once daily", "give heparin every night", "give insulin before meals"]
+    served = [*said[:2], "give something or other"]
+    found = parity.compare(rows(said), rows(served))
+    assert probes.words_heard(found.rows) == 3 + 3 + 0
+    twice = [said[0], *said]
+    found = parity.compare(rows(twice), rows(twice))
+    assert probes.words_heard(found.rows) == 4 * 3
+    assert probes.words_heard(found.rows[:1]) == 4
 
 
 @pytest.mark.parametrize("probe", probes.probes(16000), ids=lambda probe: probe.name)

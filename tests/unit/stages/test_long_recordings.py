@@ -22,7 +22,7 @@ from tests.support import corpora, factories
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tasks.data.importers.importing import ImportSummary
+    from tasks.data.importers.import_summary import ImportSummary
     from tasks.runtimes.base import Job
 
 STRIDE_S = 0.04

@@ -47,7 +47,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A file in the place of a folder."""
     (tmp_path / "clinic").write_text("")
     with (
-        pytest.raises(InputError, match=r"cannot be written.*Choose another place"),
+        pytest.raises(InputError, match=r"cannot be written.*Fix: choose another place"),
         open_staging(tmp_path / "clinic" / "cycle1"),
     ):
         pass
