@@ -3,10 +3,10 @@
 #
 # cut.mix(noise, snr=10) promises a noise 10 dB below the cut it is mixed into. If that cut was made with append, as
 # CutConcatenate makes it, one would expect the energy of the whole. lhotse takes its first track that is not padding. So
-# what is said first decides: of a quiet patient and a loud doctor, with the same noise and the same snr, the noise is 27
-# dB below the whole if the patient begins, and 7 dB if the doctor does. If the first is digital silence, a recording of a pause
-# for instance, the snr is left aside without a word: the noise has the level of its file, here 14 dB above the speech.
-# MixTrack.snr says 10 in all cases. Saved as one recording before, each of them gets its 10 dB.
+# what is said first decides: of a quiet patient and a loud doctor, with the same noise and the same snr, the noise is 27 dB
+# below the whole if the patient begins, and 7 dB if the doctor does. If the first is digital silence, a recording of a
+# pause for instance, the snr is left aside without a word: the noise has the level of its file, here 14 dB above the
+# speech. MixTrack.snr says 10 in all cases. Saved as one recording before, each of them gets its 10 dB.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

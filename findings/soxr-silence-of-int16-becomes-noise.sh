@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # soxr 1.1.0: 16-bit samples that are resampled come back with noise: silence is not silent, and equal channels are not equal.
 #
-# soxr.resample takes int16 as well as floats and returns the type it was given. Of digital silence one would expect zeros, and
-# of a recording that has the wanted rate already, the recording. But libsoxr dithers whatever it writes with 16 bits, and
-# the wrapper gives no way to say no. A fifth of the samples of silence are -1 or 1, a quarter of a recording's change
-# on the way from 16 kHz to 16 kHz, and since it is the same noise in each pass, it adds up. So a mute stretch is no longer found by its zeros,
-# a mono recording in two channels is no longer found by their equality, and a log-mel front end sees noise in the
-# place of its floor. Cut in chunks (ResampleStream) a recording gets other samples than as a whole. Floats have nothing of
-# this: resampled as floats and rounded, silence is zero and each sample within a half. The dither is known to its
-# author (python-soxr#10, #11) for being poor or not repeatable; that it is there is told in no documentation.
+# soxr.resample takes int16 as well as floats and returns the type it was given. Of digital silence one would expect zeros,
+# and of a recording that has the wanted rate already, the recording. But libsoxr dithers whatever it writes with 16 bits,
+# and the wrapper gives no way to say no. A fifth of the samples of silence are -1 or 1, a quarter of a recording's change
+# on the way from 16 kHz to 16 kHz, and since it is the same noise in each pass, it adds up. So a mute stretch is no longer
+# found by its zeros, a mono recording in two channels is no longer found by their equality, and a log-mel front end sees
+# noise in the place of its floor. Cut in chunks (ResampleStream) a recording gets other samples than as a whole. Floats
+# have nothing of this: resampled as floats and rounded, silence is zero and each sample within a half. The dither is known
+# to its author (python-soxr#10, #11) for being poor or not repeatable; that it is there is told in no documentation.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
