@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Lightning 2.6.6: with EMAWeightAveraging from a later step on, a training that stops early ends with its first weights.
 #
-# update_starting_at_step leaves the wild first steps out of the average. Until then one would expect the trained weights
-# to be validated, saved and kept. But the average is a copy of the weights from before the first step, and is used as if
-# it were one: each validation scores the untrained model (known as pytorch-lightning#21724), so the metric does not move.
-# Two things follow that are not told there. EarlyStopping sees no progress, and ends the training before the average
-# begins, however well it goes. And the end of fit copies the "average" over the model: what was trained is gone from
-# memory, also without EarlyStopping, if max_epochs or max_time comes first. The checkpoints hold untrained weights in
-# state_dict, which load_from_checkpoint and ckpt_path="best" take; the trained ones are in current_model_state alone.
-# The number of averaged models (averaging_state.n_averaged) is 0 in such a checkpoint, which tells.
+# update_starting_at_step leaves the wild first steps out of the average. Until then one would expect the trained weights to
+# be validated, saved and kept. But the average is a copy of the weights from before the first step, and is used as if it
+# were one: each validation scores the untrained model (known as pytorch-lightning#21724), so the metric does not move. Two
+# things follow that are not told there. EarlyStopping sees no progress, and ends the training before the average begins,
+# however well it goes. And the end of fit copies the "average" over the model: what was trained is gone from memory, also
+# without EarlyStopping, if max_epochs comes first. The checkpoints hold untrained weights in state_dict, which
+# load_from_checkpoint and ckpt_path="best" take; the trained ones are in current_model_state alone. The number of averaged
+# models (averaging_state.n_averaged) is 0 in such a checkpoint, which tells.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -3,11 +3,9 @@
 #
 # Whoever sees a disk fill up resumes with save_top_k=2 in the place of 5, and would expect two checkpoints, or the five and
 # no more. But the callback gets its list of the five best from the checkpoint, and deletes the worst when the list is as
-# long as save_top_k: not longer, as long. A list of five never is two, so each epoch that is better than the worst of
-# the list is saved and nothing goes: ten epochs, ten files more, each with weights and the optimiser's moments. So the
-# setting that was made against a full disk fills it. A larger one works, and so does a new dirpath, at which the old list is
-# left out with a warning. Nothing is said here. The paths can be deleted by hand before; then the list still has them,
-# and the new files are kept all the same. Lightning 2.4.0 does the same.
+# long as save_top_k: not longer, as long. A list of five never is two, so each epoch that is better than the worst of the
+# list is saved and nothing goes: ten epochs, ten files more, each with weights and the optimiser's moments. So the setting
+# that was made against a full disk fills it. A larger number works. Nothing is said. Lightning 2.4.0 does the same.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

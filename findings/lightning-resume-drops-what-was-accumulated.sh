@@ -2,14 +2,13 @@
 # Lightning 2.6.6: resumed from a checkpoint of a validation, a training drops the gradients that were accumulated by then.
 #
 # With accumulate_grad_batches=4 a step is made from four batches. A checkpoint knows which batch is next, and one would
-# expect that the open step is completed, or begun again. But its gradients are in no checkpoint, and the count of its batches
-# is: the resumed training takes only the rest of the four, still divides each loss by four, and makes a whole step of it.
-# So after a validation that fell behind the third batch of a window, the first step has a quarter of its gradient, from
-# a quarter of its rows; an optimiser like Adam takes it for a full one. Steps, rates and losses look as without the
-# break, and nothing is said. Validations fall there by themselves: val_check_interval counts batches, not steps, and
-# as a fraction of an epoch it is seldom a multiple of the window. So do checkpoints that a preemption has saved after
-# "this batch". Lightning 2.4.0 does the same. trainer.save_checkpoint at a step's end, or an interval in multiples of
-# accumulate_grad_batches, loses nothing.
+# expect that the open step is completed, or begun again. But its gradients are in no checkpoint, and the count of its
+# batches is: the resumed training takes only the rest of the four, still divides each loss by four, and makes a whole step
+# of it. So after a validation that fell behind the third batch of a window, the first step has a quarter of its gradient,
+# from a quarter of its rows; an optimiser like Adam takes it for a full one. Steps, rates and losses look as without the
+# break, and nothing is said. Validations fall there by themselves: val_check_interval counts batches, not steps, and as a
+# fraction of an epoch it is seldom a multiple of the window. Lightning 2.4.0 does the same. With an interval in multiples
+# of accumulate_grad_batches nothing is lost.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

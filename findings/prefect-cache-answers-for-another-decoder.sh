@@ -2,12 +2,12 @@
 # Prefect 3.8.8: a cached task answers with the result of other inputs, if these differ within a field of a pydantic model.
 #
 # INPUTS makes the cache's key of the arguments' values, so one would expect two models that are not equal to have two keys.
-# But the key is the MD5 of what Prefect's JSON serializer writes,
-# and pydantic writes a field by its annotation, not by what it holds: of `decoder: Decoder`, given a Beam(size=16), only
-# what Decoder declares. So beams of 4 and of 16, and greedy search too, are one key: the second training, decoding or
-# scoring is not done, and gets the first one's result, in state Cached. Nothing warns: pydantic's own warning stands for
-# wrong types only. The same models as the argument itself, or in a list or dictionary of it, are told apart, because Prefect
-# then writes each by its own class. SerializeAsAny on the field, or a union of the classes, gives each its own key.
+# But the key is the MD5 of what Prefect's JSON serializer writes, and pydantic writes a field by its annotation, not by
+# what it holds: of `decoder: Decoder`, given a Beam(size=16), only what Decoder declares. So beams of 4 and of 16, and
+# greedy search too, are one key: the second training, decoding or scoring is not done, and gets the first one's result, in
+# state Cached. Nothing warns: pydantic's own warning stands for wrong types only. The same models as the argument itself,
+# or in a list, are told apart, because Prefect then writes each by its own class. SerializeAsAny on the field, or a union
+# of the classes, gives each its own key.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
