@@ -123,7 +123,7 @@ def diverging(_: Path) -> str:
 TABLE: dict[str, tuple[Callable[[Path], str], tuple[str, ...]]] = {
     "all-UNK after the first step": (
         unk_collapse,
-        ("parakeet-tdt-0.6b-v2", "stt_en_conformer_ctc_large", "Do not retry"),
+        ("parakeet-tdt-0.6b-v2", "stt_en_conformer_ctc_large", "do not retry"),
     ),
     "manifest paths do not resolve in the container": (
         paths_in_the_container,
