@@ -35,9 +35,10 @@ def run_without(folder: Path) -> None:
     # Only the child needs Prefect.
     from asr_flywheel.commands import run  # noqa: PLC0415
 
-    turn = run._turn  # noqa: SLF001 - the demo has no such options
+    turn = run.turn_flywheel
 
-    with patch.object(run, "_turn", lambda given: turn({**given, **_LATER})):
+    # The demo has no such options.
+    with patch.object(run, "turn_flywheel", lambda given: turn({**given, **_LATER})):
         run.demo(folder)
 
 

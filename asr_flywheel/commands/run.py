@@ -33,7 +33,7 @@ app = typer.Typer()
 @with_options(CYCLE)
 def run(**given: Any) -> None:  # noqa: ANN401 - the options of CYCLE
     """Run one cycle: gate, split, SFT, transcribe, score, decide."""
-    _turn(CYCLE.parameters(given))
+    turn_flywheel(CYCLE.parameters(given))
 
 
 @app.command()
@@ -68,7 +68,7 @@ def demo(
             spoken = time.monotonic()
             prepare_baseline(cycle)
     ready = time.monotonic()
-    _turn(
+    turn_flywheel(
         {
             "cycle": cycle,
             "general": general,
@@ -87,7 +87,12 @@ def demo(
     )
 
 
-def _turn(parameters: dict[str, Any]) -> CycleOutcome:
+def turn_flywheel(parameters: dict[str, Any]) -> CycleOutcome:
+    """Run one cycle by the values of its form.
+
+    Raises:
+        typer.Exit: the gate refused it.
+    """
     config = validated(CycleConfig, parameters)
     from tasks.data.cycle_folder import open_cycle
     from tasks.data.manifest import require_content

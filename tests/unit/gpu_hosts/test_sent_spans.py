@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.common import atomic_files
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.preflight import preflight
@@ -64,7 +64,7 @@ def test_spans_of_earlier_cycles_go_with_a_base_of_the_users_own(
     imported(clinic, 1)
     cycle = imported(clinic, 2)
     there = sent(upload.UploadPlan(open_cycle(cycle), str(lower_nemo)), tmp_path)
-    lines = [json.loads(line) for line in (there / "provenance.jsonl").open(encoding="utf-8")]
+    lines = atomic_files.read_jsonl(there / "provenance.jsonl")
     assert ["audio_filepath" in line for line in lines] == [True, True, False, False]
 
 

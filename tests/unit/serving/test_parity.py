@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from tasks.common.errors import InputError
@@ -396,46 +395,3 @@ def test_rows_of_one_evaluation_alone_are_named() -> None:
     assert "99 rows are in the offline evaluation only (`audio/1.wav`, " in text
     assert "99 rows are in the served evaluation only" in text
     assert "and 79 more" in text
-
-
-def test_words_are_heard_beyond_chance() -> None:
-    """What another row's text has right is not heard; two rows that say the same are."""
-    said = ["give aspirin once daily", "give heparin every night", "give insulin before meals"]
-    served = [*said[:2], "give something or other"]
-    found = parity.compare(rows(said), rows(served))
-    assert probes.words_heard(found.rows) == 3 + 3 + 0
-    twice = [said[0], *said]
-    found = parity.compare(rows(twice), rows(twice))
-    assert probes.words_heard(found.rows) == 4 * 3
-    assert probes.words_heard(found.rows[:1]) == 4
-
-
-@pytest.mark.parametrize("probe", probes.probes(16000), ids=lambda probe: probe.name)
-def test_a_probe_changes_what_it_says(probe: probes.Probe) -> None:
-    """Rate, band or level of a chirp; 16-bit samples in, 16-bit samples out."""
-    time = np.arange(16000) / 16000
-    chirp = (12000 * np.sin(2 * np.pi * (100 * time + 3900 * time**2))).astype(np.int16)
-    made = probe.change(chirp, 16000)
-    assert made.dtype == np.int16
-    spectrum = np.abs(np.fft.rfft(made))
-    high = (spectrum[6000:] ** 2).sum() / (spectrum**2).sum()
-    if probe.name == "again":
-        assert (made == chirp).all()
-    elif probe.name.startswith("samples at"):
-        assert len(made) == int(probe.name.split()[2])
-    elif probe.name.startswith("nothing above"):
-        assert high < 1e-3
-        assert len(made) == len(chirp)
-    elif probe.name.startswith("noise above"):
-        low = int(probe.name.split()[2])
-        assert len(made) == len(chirp)
-        level = np.abs(np.fft.rfft(made))[100:low] / np.abs(np.fft.rfft(chirp))[100:low]
-        assert level.std() < 0.05 * level.mean(), "what lies below is the same, at another level"
-        assert np.abs(made).max() <= 32767
-        assert (spectrum[low:] ** 2).sum() > 10 * (spectrum[:low] ** 2).sum()
-    elif probe.name == "every second sample made up":
-        assert (made[::2] == chirp[::2]).all()
-        assert not (made[1::2] == chirp[1::2]).all()
-        assert (made[1:-1:2] == (chirp[:-2:2].astype(int) + chirp[2::2]) // 2).all()
-    else:
-        assert np.abs(made).max() == pytest.approx(3000, abs=2)
