@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def compared(offline: Sequence[str], served: Sequence[str]) -> Sequence[parity.ParityRow]:
+def compared(said: Sequence[str], served: Sequence[str]) -> Sequence[parity.ParityRow]:
     """Rows of two evaluations of the same recordings."""
-    sides = [
-        [Hypothesis(f"audio/{place}.wav", f"row {place}", text) for place, text in enumerate(texts)]
-        for texts in (offline, served)
-    ]
-    return parity.compare(*sides).rows
+
+    def rows(texts: Sequence[str]) -> list[Hypothesis]:
+        return [Hypothesis(f"{n}.wav", f"row {n}", text) for n, text in enumerate(texts)]
+
+    return parity.compare(rows(said), rows(served)).rows
 
 
 def test_words_are_heard_beyond_chance() -> None:
