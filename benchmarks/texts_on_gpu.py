@@ -7,7 +7,6 @@ once more without that rounding. What differs then has another cause.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,14 +14,19 @@ import torch
 
 from benchmarks.boosting import phrases
 from benchmarks.clips import DEVICE, BenchmarkReport, Clips, timed
-from benchmarks.entrypoint_imports import decoding_pipeline, greedy_decoder, phrase_boosting
+from benchmarks.entrypoint_imports import (
+    Untyped,
+    decoding_pipeline,
+    greedy_decoder,
+    phrase_boosting,
+)
 from benchmarks.nemo_boosting import boost_by_nemo
 from benchmarks.transcribe_settings import changed, stock
 from benchmarks.transcription import synthesise
 from tasks.models.catalog import embedded_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 LISTS = (60, 5000)
@@ -45,22 +49,17 @@ def compare_texts(
     for kind, path in paths.items():
         for rounds in (True, False):
             if is_time_left():
-                with _convolutions(rounds=rounds):
-                    report.attempt(kind, partial(_compare, report, kind, path, clips, rounds))
+                report.attempt(kind, partial(_compare, report, kind, path, clips, rounds))
     for kind, path in paths.items():
         if is_time_left():
             report.attempt(kind, partial(_compare_boosted, report, kind, path, clips))
 
 
-@contextmanager
-def _convolutions(*, rounds: bool) -> Iterator[None]:
-    """Let convolutions round to ten bits, as is the default, or not."""
-    before = torch.backends.cudnn.allow_tf32
+def _restore(path: Path, *, rounds: bool) -> Untyped:
+    """Restore a model whose convolutions round to ten bits, as is PyTorch's default, or not."""
+    model = greedy_decoder.restore(str(path), DEVICE)
     torch.backends.cudnn.allow_tf32 = rounds
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
+    return model
 
 
 def _compare(
@@ -72,7 +71,7 @@ def _compare(
 ) -> None:
     """Compare one base's texts by each way."""
     how = "TF32" if rounds else "no TF32"
-    model = greedy_decoder.restore(str(path), DEVICE)
+    model = _restore(path, rounds=rounds)
     theirs = stock(model, clips, _BATCH)
     report.row(
         texts=f"{kind}, {how}, transcribe() in batches of {_OTHER_BATCH}, not {_BATCH}",
@@ -80,7 +79,7 @@ def _compare(
     )
     for fold in (True, False):
         # transcribe() leaves parts of a model in training mode; a graph would keep that.
-        restored = greedy_decoder.restore(str(path), DEVICE)
+        restored = _restore(path, rounds=rounds)
         ours = greedy_decoder.GreedyRecognizer(restored, fold=fold)
         budget = decoding_pipeline.prepare(ours, max(clips.seconds), _FRAMES)
         decode = partial(decoding_pipeline.transcribe, ours, clips.paths, clips.seconds, budget)
@@ -101,7 +100,7 @@ def _compare(
 
 def _compare_boosted(report: BenchmarkReport, kind: str, path: Path, clips: Clips) -> None:
     """Compare one base's texts with phrases."""
-    ours = greedy_decoder.GreedyRecognizer(greedy_decoder.restore(str(path), DEVICE), fold=True)
+    ours = greedy_decoder.GreedyRecognizer(greedy_decoder.restore(str(path), DEVICE))
     budget = decoding_pipeline.prepare(ours, max(clips.seconds), _FRAMES)
     decode = partial(decoding_pipeline.transcribe, ours, clips.paths, clips.seconds, budget)
     plain = decode()

@@ -20,14 +20,6 @@ PREFIX = "Encoder: "
 _LONGEST_REASON = 300
 
 
-def folds(device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether an encoder is folded by itself: where its texts were compared with NeMo's.
-
-    On a GPU in 32 bits they were not yet: NeMo's convolutions round to ten bits there.
-    """
-    return device.type == "cpu" or dtype != torch.float32
-
-
 class EncoderRunner:
     """Runs one model's encoder.
 

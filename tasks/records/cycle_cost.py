@@ -21,7 +21,7 @@ class Cost:
     """A cycle's cost.
 
     Attributes:
-        training_s: wall time of the training that made the model.
+        training_s: wall time of the training that made the model, without waiting for a GPU.
         trained_now: whether this run did it; else an earlier one.
         gpus: that it ran on; empty for a CPU.
         decoding_s: of this run's decoding, without loading the models.

@@ -28,7 +28,11 @@ AVERAGE = "the average"
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """The outcome of a run, for its record."""
+    """The outcome of a run, for its record.
+
+    Attributes:
+        seconds: from its last start to its end, without those in which it waited for a GPU.
+    """
 
     epochs: tuple[Epoch, ...]
     events: list[dict[str, Any]]

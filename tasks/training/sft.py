@@ -19,6 +19,7 @@ from tasks.common.schemas import Schema
 from tasks.models.nemo_archive import open_archive
 from tasks.runtimes.base import Job, Runtime
 from tasks.runtimes.failures import HOPELESS, Fault, FaultError, disk_full_is_a_fault
+from tasks.runtimes.job_seconds import read_phases
 from tasks.training import hydra_overrides, progress, run_info
 from tasks.training.progress import (
     Events,
@@ -150,9 +151,12 @@ def _run(
         detector.validated(progress.validated)
         report(progress)
 
-    started = time.monotonic()
+    started = time.time()
     job_result = runtime.execute(job, detector.observe, poll)
-    seconds = time.monotonic() - started
+    ended = time.time()
+    # While another job held the GPU, this one cost nothing.
+    waited = read_phases(job.phases_file, started, ended).get("wait", 0.0)
+    seconds = ended - started - waited
     events = list(Events(request.events).read())
     epochs = check_outcome(job_result, events, request.recipe.epochs, job.log)
     return run_info.TrainingOutcome(epochs, events, seconds, job_result.image, job.log)

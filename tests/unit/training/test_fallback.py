@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tasks.runtimes.base import Job, JobResult, Script
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.runtimes.local import LocalRuntime
-from tasks.training import fallback
+from tasks.training import fallback, sft
 from tasks.training import run as training_run
 from tasks.training.recipes import Recipe
 from tests.support.sft_request_cases import WHOLE, request_in
@@ -122,6 +123,27 @@ def test_each_rung_is_recorded(tmp_path: Path, lower_nemo: Path) -> None:
     ]
     assert batches == ["4", "2", "1"]
     assert training_run.find_finished(request_in(tmp_path, lower_nemo)) is not None
+
+
+def test_waiting_for_a_gpu_is_no_training_time(
+    tmp_path: Path, lower_nemo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 50 seconds between start and end, 40 passed while another job held the GPU."""
+
+    class SharedGpu(Runtime):
+        def execute(self, job: Job, *others: Any) -> JobResult:
+            phases = [("import", 100.5), ("wait", 101.0), ("load", 141.0)]
+            lines = (json.dumps({"phase": name, "time": at}) + "\n" for name, at in phases)
+            job.phases_file.write_text("".join(lines))
+            return super().execute(job, *others)
+
+    clock = iter([100.0, 150.0])
+    monkeypatch.setattr(sft, "time", SimpleNamespace(time=lambda: next(clock)))
+    request = request_in(tmp_path, lower_nemo)
+    info = json.loads(
+        sft.train(request, SharedGpu(lower_nemo, []), lambda _: None).info.read_text()
+    )
+    assert info["wall_seconds"] == pytest.approx(10.0)
 
 
 def test_the_last_rungs_fault_is_the_users(tmp_path: Path, lower_nemo: Path) -> None:
