@@ -41,7 +41,7 @@ from benchmarks.entrypoint_imports import parakeet_graph
 from benchmarks.provenance import provenance
 from benchmarks.sft_course import Sampler, Side, logged
 from tasks.common import atomic_files
-from tasks.common.errors import TrainingError
+from tasks.common.errors import InputError, TrainingError
 from tasks.common.processes import stop_group
 from tasks.data.split_parts import Split
 from tasks.data.training_set import TrainingSet
@@ -297,8 +297,8 @@ def choose_sides(args: argparse.Namespace) -> list[str]:
     return args.sides or [name for name in SIDES if telling.get(name, True)]
 
 
-def main() -> None:
-    """Make base and rows, run the sides, print each as it comes."""
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line; refuse what cannot run before a minute goes into base and rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stock-script", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -313,7 +313,6 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="The embedded base on a CPU.")
     args = parser.parse_args()
     args.stock_script = args.stock_script.resolve()  # the bare side runs in another folder
-    deadline = time.monotonic() + args.budget_s
     if args.tiny:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if args.shortest is None:
@@ -321,6 +320,18 @@ def main() -> None:
     host = _host(args)
     if {ON_ONE, COMPILED_ON_ONE} & {*(args.sides or ())} and not host.gpus:
         parser.error("--sides: there is no GPU here, of which one could be taken")
+    try:
+        LocalRuntime(host, args.stock_script).check()
+    except InputError as wrong:
+        parser.error(str(wrong))
+    return args
+
+
+def main() -> None:
+    """Make base and rows, run the sides, print each as it comes."""
+    args = parse_arguments()
+    deadline = time.monotonic() + args.budget_s
+    host = _host(args)
     report: dict[str, Any] = {
         **provenance(host),
         "stock_script_sha256": hashlib.sha256(args.stock_script.read_bytes()).hexdigest(),

@@ -26,6 +26,7 @@ import soundfile
 from asr_flywheel.demo.dataset import synthesise_cycle
 from benchmarks.entrypoint_imports import parakeet_graph
 from tasks.common import atomic_files
+from tasks.common.errors import InputError
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.runtimes import hardware
 from tasks.runtimes.failures import FaultError
@@ -149,6 +150,10 @@ def main() -> None:
     args = parser.parse_args()
     host = hardware.detect()
     runtime = LocalRuntime(host, args.stock_script)
+    try:
+        runtime.check()  # before the model is made
+    except InputError as wrong:
+        parser.error(str(wrong))
     report: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "gpus": [gpu.name for gpu in host.gpus],
