@@ -52,7 +52,8 @@ def build_run_info(
 
     ``recipe.effective_batch`` is rows per optimiser step over all GPUs. ``gpu_utilisation`` is the
     mean in percent while training, as nvidia-smi tells it; it and the peak memory are null where
-    there is no GPU to ask.
+    there is no GPU to ask. ``wall_seconds`` has the training of earlier starts in it, and no
+    waiting for a GPU.
     """
     data, recipe = request.data, request.recipe
     starts = [event for event in outcome.events if event["event"] == "start"]
@@ -116,7 +117,7 @@ def build_run_info(
         "median_batch_seconds": statistics.median(s["seconds"] for s in steps) if steps else None,
         "gpu_utilisation": _mean_utilisation(outcome.epochs),
         "peak_gpu_memory_mib": max((step["gpu_memory_mib"] for step in steps), default=None),
-        "wall_seconds": round(outcome.seconds, 1),
+        "wall_seconds": round(_seconds_of_earlier_starts(outcome.events) + outcome.seconds, 1),
         "versions": versions(),
     }
 
@@ -137,6 +138,17 @@ def _averaged(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     val_wer = {one["epoch"]: one["val_wer"] for one in events if one["event"] == "epoch"}
     last = [event for event in events if event["event"] == "averaged"][-1]
     return [{**one, "val_wer": val_wer.get(one["epoch"])} for one in last["checkpoints"]]
+
+
+def _seconds_of_earlier_starts(events: Sequence[dict[str, Any]]) -> float:
+    """Return how long the starts before the last one trained, each up to its last event."""
+    seconds, began, ended = 0.0, 0.0, 0.0
+    for event in events:
+        if event["event"] == "start":
+            seconds += ended - began
+            began = event["time"]
+        ended = event["time"]
+    return seconds
 
 
 def _mean_utilisation(epochs: Sequence[Epoch]) -> float | None:

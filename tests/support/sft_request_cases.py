@@ -48,6 +48,7 @@ def start(**values: Any) -> dict[str, Any]:
     """The event of a start."""
     return {
         "event": "start",
+        "time": 0.0,
         "epoch": 0,
         "step": 0,
         "batches_per_epoch": 2,
@@ -64,6 +65,7 @@ def step(epoch: int, batch: int, loss: float = 1.0) -> dict[str, Any]:
     """The event of a batch."""
     return {
         "event": "step",
+        "time": 0.0,
         "epoch": epoch,
         "step": batch,
         "batch": batch,
@@ -78,6 +80,7 @@ def epoch(number: int, val_wer: float | None = 0.5) -> dict[str, Any]:
     """The event of a validation."""
     return {
         "event": "epoch",
+        "time": 0.0,
         "epoch": number,
         "step": 2 * (number + 1),
         "train_loss": 1.0,
@@ -90,7 +93,7 @@ def epoch(number: int, val_wer: float | None = 0.5) -> dict[str, Any]:
 
 def end(*, early: bool = False) -> dict[str, Any]:
     """The event of an orderly end."""
-    return {"event": "end", "epoch": 0, "step": 0, "stopped_early": early}
+    return {"event": "end", "time": 0.0, "epoch": 0, "step": 0, "stopped_early": early}
 
 
 WHOLE = [start(), step(0, 1), step(0, 2), epoch(0, 0.9), epoch(1, 0.4), epoch(2, 0.6), end()]

@@ -16,7 +16,7 @@ from tasks.runtimes.local import LocalRuntime
 from tasks.training import fallback, sft
 from tasks.training import run as training_run
 from tasks.training.recipes import Recipe
-from tests.support.sft_request_cases import WHOLE, request_in
+from tests.support.sft_request_cases import WHOLE, request_in, start, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -144,6 +144,27 @@ def test_waiting_for_a_gpu_is_no_training_time(
         sft.train(request, SharedGpu(lower_nemo, []), lambda _: None).info.read_text()
     )
     assert info["wall_seconds"] == pytest.approx(10.0)
+
+
+def test_what_a_killed_start_trained_is_training_time(
+    tmp_path: Path, lower_nemo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """60 seconds up to its last batch, and 50 of the start that went on."""
+
+    class KilledBefore(Runtime):
+        def execute(self, job: Job, *others: Any) -> JobResult:
+            ended = super().execute(job, *others)
+            events = job.work / "events.jsonl"
+            earlier = [start(time=10.0), step(0, 1) | {"time": 70.0}]
+            lines = "".join(json.dumps(event) + "\n" for event in earlier)
+            events.write_text(lines + events.read_text())
+            return ended
+
+    clock = iter([100.0, 150.0])
+    monkeypatch.setattr(sft, "time", SimpleNamespace(time=lambda: next(clock)))
+    request = request_in(tmp_path, lower_nemo)
+    result = sft.train(request, KilledBefore(lower_nemo, []), lambda _: None)
+    assert json.loads(result.info.read_text())["wall_seconds"] == pytest.approx(110.0)
 
 
 def test_the_last_rungs_fault_is_the_users(tmp_path: Path, lower_nemo: Path) -> None:
