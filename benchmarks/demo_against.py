@@ -42,6 +42,11 @@ def run_without(folder: Path) -> None:
         run.demo(folder)
 
 
+def _path_with(tree: Path) -> str:
+    """Return PYTHONPATH with a tree first; a host's packages may be on it too."""
+    return os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH", "")]))
+
+
 def time_demo(side: str, tree: Path, folder: Path) -> float:
     """Return the seconds of one demo.
 
@@ -55,7 +60,7 @@ def time_demo(side: str, tree: Path, folder: Path) -> float:
     done = subprocess.run(
         [sys.executable, *demo, str(folder)],
         cwd=tree,
-        env={**os.environ, "PYTHONPATH": str(tree)},
+        env={**os.environ, "PYTHONPATH": _path_with(tree)},
         capture_output=True,
         text=True,
         check=False,
