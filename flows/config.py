@@ -209,7 +209,7 @@ class CycleConfig(ParameterModel):
         examples=[0.5],
         description="What is shipped: auto is a mixture of base and tuned model, weight by weight, "
         "chosen on rows that do not judge, or 0.5 where they are too few; off ships the tuned "
-        "model; a value is the tuned model's share.",
+        "model; a value lies between 0, the base, and 1, the tuned model.",
     )
     boost: Literal["auto", "off"] | Annotated[float, Field(gt=0, le=2)] = Field(
         "off",

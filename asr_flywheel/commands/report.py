@@ -110,7 +110,7 @@ def history(
     console.print(found.rule, style="dim", markup=False)
     if any(turn.value is not None for turn in found.turns):
         console.print(
-            "Value: the tuned model's share of the shipped model's weights; 1 is no mixture.",
+            "Value: how far the shipped model goes from the base (0) to the tuned model (1).",
             style="dim",
             markup=False,
         )

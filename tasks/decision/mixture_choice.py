@@ -1,8 +1,9 @@
 """Which mixture of base and tuned model is shipped: the rule, fixed before any held-out row.
 
-A candidate's weights are ``base + value * (tuned - base)``. It is judged here on rows that choose
-and never judge: the priority categories' rows of selection.jsonl, and the choosing share of general
-English. A row's figure is the share of its unheard variants (the same recording begun some
+A candidate's weights go a part of the way from the base (value 0) to the tuned model (value 1),
+some of them further than others (tasks/entrypoints/mix_weights.py). It is judged here on rows that
+choose and never judge: the priority categories' rows of selection.jsonl, and the choosing share of
+general English. A row's figure is the share of its unheard variants (the same recording begun some
 milliseconds later) in which its term was missed, so that the choice does not hang on one decode.
 
 The rule: of the candidates that hold, the one with the lowest figure, of equal ones the smallest
@@ -83,7 +84,7 @@ class Candidate:
     """A mixture's figures on the rows that choose.
 
     Attributes:
-        value: the tuned model's share of the weights; 0 is the base.
+        value: how far the weights go from the base (0) to the tuned model (1).
         misses: of each term of each choosing row the share of its variants in which it was missed.
         terms: the same terms; rows of one term hang together.
         general_edits: word edits of each sentence of the choosing share, in the set's order.
@@ -145,7 +146,7 @@ class Choice:
     """The value that is shipped, and why.
 
     Attributes:
-        value: the tuned model's share of the weights.
+        value: how far the weights go from the base (0) to the tuned model (1).
         chosen: whether rows chose it; else it was stated beforehand or asked for.
         held: whether a candidate holds general English; None where that was not
             looked at.

@@ -38,7 +38,8 @@ class KeptRun:
         evaluated: cycle N+1, in its own place or preserved.
         training: the name of the model's folder.
         sha256: of the model.
-        value: the tuned model's share of its weights; None in a run of an older version.
+        value: how far its weights go from base (0) to tuned model (1); None in a run of an older
+            version.
         finished: when, in UTC.
     """
 

@@ -62,7 +62,7 @@ class Shipped(Protocol):
 
     @property
     def value(self) -> float:
-        """The share of the tuned model's weights in it."""
+        """How far its weights go from the base (0) to the tuned model (1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ class Turn:
         epochs: of the training, as its record has them; empty if that is gone.
         seconds: that training took; None if its record is gone.
         usd: what hosts for the tuned cycle have cost; None where nothing was rented.
-        value: the tuned model's share of the shipped weights; None in a run of an older version.
+        value: how far the shipped weights go from base (0) to tuned model (1); None in a run of an
+            older version.
         strict_table: which table the strict view read; None in a run of an older version.
         purged: that figures rest on purged recordings, in a sentence; None where they do not.
         served: the figures of its bundles; None where none was validated.

@@ -71,7 +71,7 @@ class ShippedModel:
 
     @property
     def value(self) -> float:
-        """The tuned model's share of the weights."""
+        """How far the weights go from the base (0) to the tuned model (1)."""
         return float(self.choice["value"])
 
     @property

@@ -151,7 +151,7 @@ def write_mixture(base: Path, tuned: Path, value: float, out: Path, runtime: Run
     Args:
         base: the .nemo that was tuned.
         tuned: the tuned .nemo.
-        value: the tuned model's share.
+        value: between 0, the base, and 1, the tuned model.
         out: the mixture; its folder gets a hidden work folder meanwhile.
         runtime: where the job runs.
 

@@ -82,7 +82,7 @@ class MixturePoint:
     """A candidate for shipping, with its figures on the rows that choose.
 
     Attributes:
-        value: the tuned model's share of the weights; 0 is the base, 1 the plain tuned model.
+        value: how far the weights go from the base (0) to the plain tuned model (1).
         ker: KER, averaged over the variants of each recording; None for one without rows.
         ker_interval: of it.
         general_wer: pooled WER of the choosing share of general English; None without one.
