@@ -10,7 +10,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from blocks.parameter_types import StoreName, TrackingName
+from blocks.parameter_types import (
+    NO_GENERAL,
+    SERVER_TAKES_ABSOLUTE,
+    SERVER_TAKES_GENERAL,
+    StoreName,
+    TrackingName,
+)
 from flows.config_fields import (
     AudioRootsField,
     BaselineSource,
@@ -162,6 +168,7 @@ class CycleConfig(ParameterModel):
         None,
         title="Stock script",
         description="Your copy of NeMo's speech_to_text_finetune.py, run unchanged.",
+        json_schema_extra=SERVER_TAKES_ABSOLUTE,
     )
     keep_style: bool = Field(
         False,
@@ -175,6 +182,7 @@ class CycleConfig(ParameterModel):
         title="Baseline",
         description="per_sample.json, own_baseline.jsonl or offline_hyps.jsonl; by default the "
         "cycle folder's.",
+        json_schema_extra=SERVER_TAKES_ABSOLUTE,
     )
     hold_out_terms: bool = Field(
         False,
@@ -258,6 +266,7 @@ class CycleConfig(ParameterModel):
         description="A manifest of ordinary sentences. Base and tuned model decode them: a model "
         "that forgets the language is discarded. Without one, synthetic sentences are made, and "
         "labelled so. none: forgetting is not checked, and then no model is kept.",
+        json_schema_extra=SERVER_TAKES_GENERAL,
     )
     general_limit: float | None = Field(
         None,
@@ -311,7 +320,7 @@ class CycleConfig(ParameterModel):
     @property
     def checks_forgetting(self) -> bool:
         """Whether general English is decoded at all."""
-        return self.general != Path("none")
+        return self.general != Path(NO_GENERAL)
 
     @property
     def chooses_mixture(self) -> bool:

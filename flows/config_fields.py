@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from blocks.parameter_types import SERVER_TAKES_ABSOLUTE, ListedPath
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.runtimes.slurm.settings import SlurmSettings
 
@@ -40,7 +41,9 @@ class WhenBusy(StrEnum):
 CycleField = Annotated[
     Path,
     Field(
-        title="Cycle folder", description="A folder named `cycle<N>` that holds `manifest.jsonl`."
+        title="Cycle folder",
+        description="A folder named `cycle<N>` that holds `manifest.jsonl`.",
+        json_schema_extra=SERVER_TAKES_ABSOLUTE,
     ),
 ]
 RuntimeField = Annotated[
@@ -73,7 +76,7 @@ SlurmBlockField = Annotated[
     ),
 ]
 AudioRootsField = Annotated[
-    tuple[Path, ...],
+    tuple[ListedPath, ...],
     Field(
         title="More audio folders", description="Folders with recordings, besides the cycle's own."
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blocks.parameter_types import NO_GENERAL
 from flows.config_fields import BaselineSource, RuntimeName, WhenBusy
 from tasks.common.effect_rules import EffectRule, find_effectless
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from tasks.common.effect_rules import EffectlessParameter
 
-_NO_GENERAL = Path("none")
+_NO_GENERAL = Path(NO_GENERAL)
 _LEAVE_OUT = "leave <it> out"
 HOST_OF_BLOCK = "block"
 """What stands for a host's name where a block has it."""

@@ -9,7 +9,8 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from flows.config_fields import NoTextsField
+from blocks.parameter_types import SERVER_TAKES_ABSOLUTE, ListedPath
+from flows.config_fields import AudioRootsField, NoTextsField
 from flows.parameters_without_effect import SERVING_RULES
 from tasks.common.effect_rules import refuse_effectless
 from tasks.common.parameter_model import ParameterModel, refusal
@@ -27,7 +28,9 @@ class ServingConfig(ParameterModel):
     """One comparison of what is served with what was measured."""
 
     cycle: Path = Field(
-        title="Cycle folder", description="Whose recordings are sent: cycle<N> with manifest.jsonl."
+        title="Cycle folder",
+        description="Whose recordings are sent: cycle<N> with manifest.jsonl.",
+        json_schema_extra=SERVER_TAKES_ABSOLUTE,
     )
     endpoint: EndpointSettings = Field(
         EndpointSettings(),
@@ -65,6 +68,7 @@ class ServingConfig(ParameterModel):
         title="Phrases to boost",
         description="A list such as phrases.txt: the recordings are sent again with it, at "
         "several scores.",
+        json_schema_extra=SERVER_TAKES_ABSOLUTE,
     )
     boost_scores: tuple[float, ...] = Field(
         (),
@@ -76,6 +80,7 @@ class ServingConfig(ParameterModel):
         None,
         title="Offline evaluation",
         description="By default the tuned model's offline_hyps.jsonl, else the cycle's.",
+        json_schema_extra=SERVER_TAKES_ABSOLUTE,
     )
     model: str | None = Field(
         None,
@@ -87,7 +92,7 @@ class ServingConfig(ParameterModel):
         title="Engine",
         description="Of the bundles, as you believe: onnx-asr or sherpa-onnx; checked.",
     )
-    bundles: tuple[Path, ...] = Field(
+    bundles: tuple[ListedPath, ...] = Field(
         (),
         title="Bundles",
         description="Folders of handoff --format, instead of an endpoint; nothing leaves the "
@@ -99,11 +104,7 @@ class ServingConfig(ParameterModel):
         description="Address of `asr-flywheel serve`, such as http://127.0.0.1:8765, which serves "
         "one of the bundles: its answers are compared too.",
     )
-    audio_roots: tuple[Path, ...] = Field(
-        (),
-        title="More audio folders",
-        description="Folders with recordings, besides the cycle's own.",
-    )
+    audio_roots: AudioRootsField = ()
     no_texts: NoTextsField = False
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field
 
+from blocks.parameter_types import paths_from_here
 from flows import console, gpu_slots, prefect_helpers, resolve_parameters
 from flows.config import CycleConfig
 from tasks.common.counted import agreed, counted
@@ -161,13 +162,14 @@ def share(
 
 async def _ask(config: CycleConfig, lists: Sequence[Path]) -> list[FlowRun]:
     """One run of the deployment a list, all at once."""
+    turn = paths_from_here(config)
     asking = f"{flow_run.get_id()}-{flow_run.get_run_count()}"
     return await asyncio.gather(
         *(
             arun_deployment(
                 DEPLOYMENT,
                 parameters={
-                    "config": {"turn": config.model_dump(mode="json"), "listing": str(listing)}
+                    "config": {"turn": turn.model_dump(mode="json"), "listing": str(listing)}
                 },
                 # A request that is sent again, as when the server was busy, is the same one.
                 idempotency_key=f"{asking}-{listing.stem}",

@@ -13,6 +13,7 @@ from flows import artifacts, audit, console
 from tasks.common import privacy_settings
 from tasks.common.counted import counted
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.common.privacy_settings import for_log, hides_texts
 from tasks.records import run_record
 from tasks.records.audit_log import AuditedAct
@@ -106,7 +107,7 @@ def find_bundles(config: ServingConfig, plan: ValidationPlan) -> list[ServedBund
         if config.engine is not None and bundle.engine.value != config.engine.value:
             raise InputError(
                 f"{folder}: is for {bundle.engine.value}, not for {config.engine.value}. Fix: name "
-                "its own engine, or leave --engine out."
+                f"its own engine, or leave {name_of('engine')} out."
             )
         one = edge_validation.find_served(bundle, plan, tuned)
         if any(one.name == other.name for other in served):

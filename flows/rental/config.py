@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from blocks.parameter_types import ListedPath
 from flows.config import CycleConfig
 from flows.parameters_without_effect import RENT_RULES
 from tasks.common.effect_rules import refuse_effectless
@@ -79,7 +79,7 @@ class RentConfig(ParameterModel):
         title="Free disk (GiB)",
         description="Free disk that the host must have, for image and models.",
     )
-    bundle: tuple[Path, ...] = Field(
+    bundle: tuple[ListedPath, ...] = Field(
         (),
         title="Offline bundle",
         description="Folders part-1, part-2, … of an offline bundle here, or the folder above "

@@ -14,6 +14,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 
+from blocks.parameter_types import NO_GENERAL
 from flows.console import print_stage
 from flows.deployment_names import POOL
 from tasks.common.errors import InputError
@@ -130,7 +131,7 @@ def launch(lease: Lease, config: RentConfig, placed: RemotePaths) -> Lease:
         "base": placed.base,
         "baseline": placed.baseline,
         # None would have the host make sentences of its own.
-        "general": placed.general or "none",
+        "general": placed.general or NO_GENERAL,
         "audio_roots": list(placed.audio_roots),
         "remedies": config.further_trainings,
     }

@@ -66,7 +66,8 @@ def advise_spelling(text: str, unknown_in: Callable[[str], list[str]], *, cased:
         unknown_in: lists the parts of a text that the base cannot spell, after restyling.
         cased: whether the base writes capitals.
     """
-    rest = text
+    # As the tokenizer sees it: an accent may be a character of its own in the file.
+    rest = unicodedata.normalize("NFC", text)
     parts: list[str] = []
     for pattern, advise in (
         (_ENTITY, _advise_entity),
@@ -77,15 +78,18 @@ def advise_spelling(text: str, unknown_in: Callable[[str], list[str]], *, cased:
             if unknown_in(found):
                 parts.append(advise(found))
                 rest = rest.replace(found, " ")
-    chars = set("".join(unknown_in(rest)))
-    left = [char for char in dict.fromkeys(rest) if chars & _forms(char)]
+    unknown = dict.fromkeys("".join(unknown_in(rest)))
+    left = [char for char in dict.fromkeys(rest) if unknown.keys() & _forms(char)]
+    # What restyling and the tokenizer made of a character that is not found by it.
+    told = {form for char in left for form in _forms(char)}
+    left += [char for char in unknown if char not in told]
     parts += dict.fromkeys(_advise_chars(left, cased=cased))
     return "; ".join(parts)
 
 
 def _forms(char: str) -> set[str]:
     """Return a character and what a tokenizer may make of it before it looks it up."""
-    return {char, char.lower(), *unicodedata.normalize("NFKC", char)}
+    return {char, *char.lower(), *unicodedata.normalize("NFKC", char)}
 
 
 def _advise_entity(entity: str) -> str:

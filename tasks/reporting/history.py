@@ -55,6 +55,7 @@ class ChampionComparison:
         converted: that rows were matched by their names alone, in a sentence; else None.
         other_table: that their strict views read different tables, in a sentence; None where they
             read the same, or it is not known.
+        categories: whose terms count, the priority categories of both.
     """
 
     earlier: int
@@ -69,6 +70,7 @@ class ChampionComparison:
     reason: str | None = None
     converted: str | None = None
     other_table: str | None = None
+    categories: tuple[str, ...] = ()
 
     @property
     def p(self) -> float | None:
@@ -92,8 +94,9 @@ class ChampionComparison:
                 f"only in cycle {self.earlier}, {self.only_later} only in cycle {self.later})"
             )
         return (
-            f"{names}: {basis}. On {counted(self.common, 'row')} that neither was trained on, the "
-            f"later model found {counted(self.fixed, 'term')} that the earlier one missed, and "
+            f"{names}: {basis}. On {counted(self.common, 'row')} with a term of "
+            f"{' or '.join(self.categories)} that neither was trained on, the later "
+            f"model found {counted(self.fixed, 'term')} that the earlier one missed, and "
             f"missed {self.broken} that it found (mid-p {self.p:.3g}).{tables}"
         )
 
@@ -310,6 +313,7 @@ def compare(earlier: Turn, later: Turn) -> ChampionComparison:
         reason=reason,
         converted=pairing.converted_note,
         other_table=tables,
+        categories=tuple(sorted(priority)),
     )
 
 

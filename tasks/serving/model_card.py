@@ -143,8 +143,8 @@ def _shipped(facts: Facts) -> list[str]:
     statement = "The tuned model is shipped as training left it: nothing was mixed."
     if shipping["mixed"]:
         statement = (
-            "Mixed weight by weight, in fp32: the base's weights plus "
-            f"{shipping['value']:g} of the way to the tuned model's."
+            "Mixed weight by weight, in fp32, of the base's weights and the tuned model's, "
+            f"with the value {shipping['value']:g}."
         )
         lines = {
             "Value": f"{shipping['value']:g} (0 is the base, 1 the tuned model)",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rapidfuzz.distance import Levenshtein
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.data.canonical import canonical
 from tasks.data.text_normalizer import normalise
 from tasks.evaluation.row_matching import keys
@@ -264,7 +265,7 @@ def compare(
     if not rows:
         raise InputError(
             "the offline and the served evaluation have no row in common (audio file and text). "
-            "Fix: name the offline_hyps.jsonl of the same cycle with --offline."
+            f"Fix: name the offline_hyps.jsonl of the same cycle with {name_of('offline')}."
         )
     answered = set(served_keys)
     return ParityComparison(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.common import atomic_files, neighbour_stages
 from tasks.common.counted import agreed, counted
+from tasks.common.parameter_names import name_of
 from tasks.common.privacy_settings import HIDDEN, for_log
 from tasks.common.schemas import Schema
 from tasks.evaluation.hypotheses import Partition
@@ -222,7 +223,7 @@ def _describe_only(evaluation: str, rows: Sequence[str]) -> str:
         f"{counted(len(rows), 'row')} {agreed(len(rows), 'is', 'are')} in the {evaluation} "
         f"evaluation only ({examples}{more}): recording and reference are the same in no row of "
         "the other. Make the offline evaluation again of the manifest as it is now, or name its "
-        "own with --offline."
+        f"own with {name_of('offline')}."
     )
 
 

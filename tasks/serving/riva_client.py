@@ -23,7 +23,7 @@ from tasks.common.errors import FlywheelError, InputError
 from tasks.common.installation import install_fix
 from tasks.common.loopback import is_loopback
 from tasks.common.parameter_model import ParameterModel
-from tasks.common.parameter_names import name_of
+from tasks.common.parameter_names import name_of, with_names
 
 if TYPE_CHECKING:
     import threading
@@ -192,8 +192,9 @@ class EndpointSettings(ParameterModel):
             address = HOSTED if function else ""
         if not address:
             raise InputError(
-                f"no endpoint. Fix: --endpoint HOST:PORT or {ENDPOINT_VARIABLE} for a server of "
-                f"your own; {FUNCTION_VARIABLE} with {KEY_VARIABLE} for NVIDIA's hosted one."
+                f"no endpoint. Fix: {name_of('endpoint.address')} HOST:PORT or {ENDPOINT_VARIABLE} "
+                f"for a server of your own; {FUNCTION_VARIABLE} with {KEY_VARIABLE} for NVIDIA's "
+                "hosted one."
             )
         return Endpoint(
             address=address,
@@ -372,7 +373,7 @@ class Client:
 
     def _error(self, label: str, wrong: Any) -> ServingError:  # noqa: ANN401 - gRPC ships no types
         code = wrong.code().name
-        fix = _FIXES.get(code, "read the server's log")
+        fix = with_names(_FIXES.get(code, "read the server's log"))
         if code in _TRANSIENT:
             fix += f"; it was tried {self._retry.attempts} times. Started again, it goes on there"
         details = _redact(wrong.details() or "", self.endpoint.api_key)
@@ -382,7 +383,7 @@ class Client:
 _FIXES: Mapping[str, str] = {
     "UNAVAILABLE": "see that the server runs and answers on this port",
     "DEADLINE_EXCEEDED": "see whether the server is still loading its model",
-    "RESOURCE_EXHAUSTED": "the service limits the rate: lower --concurrency, or wait",
+    "RESOURCE_EXHAUSTED": "the service limits the rate: lower <concurrency>, or wait",
     "UNAUTHENTICATED": f"the key is not accepted: export a valid {KEY_VARIABLE}",
     "PERMISSION_DENIED": f"the key has no right to this function: check {FUNCTION_VARIABLE}",
     "NOT_FOUND": f"there is no such function or model: check {FUNCTION_VARIABLE}",

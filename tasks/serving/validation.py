@@ -11,6 +11,7 @@ import soundfile
 
 from tasks.common.counted import counted
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.common.shell_words import in_shell
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.audio_probe import PCM_16, read_16_bits
@@ -84,7 +85,7 @@ def find_offline(cycle: Cycle, offline: Path | None) -> Path:
         raise InputError(
             f"{offline}: there is no offline evaluation to compare with. Fix: "
             f"`asr-flywheel transcribe {in_shell(cycle.path)} --model MODEL`, or name one with "
-            "--offline."
+            f"{name_of('offline')}."
         )
     return offline
 

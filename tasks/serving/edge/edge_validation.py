@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files
 from tasks.common.counted import agreed, counted
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.common.schemas import Schema
 from tasks.common.work_folders import work_folder
 from tasks.evaluation.hypotheses import hypothesis_for, write_hypotheses
@@ -175,7 +176,8 @@ def find_served(bundle: EdgeBundle, plan: ValidationPlan, tuned: Tuned | None) -
         return ServedBundle(bundle, "other", offline, plan.model.path)
     raise InputError(
         f"{bundle.folder}: was made of a model with SHA-256 {bundle.source_sha256}, of which the "
-        "cycle has no evaluation. Fix: name its .nemo with --model and its texts with --offline."
+        f"cycle has no evaluation. Fix: name its .nemo with {name_of('model')} and its texts with "
+        f"{name_of('offline')}."
     )
 
 

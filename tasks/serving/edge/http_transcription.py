@@ -13,6 +13,7 @@ import httpx
 
 from tasks.common.errors import FlywheelError, InputError
 from tasks.common.loopback import is_loopback
+from tasks.common.parameter_names import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -80,14 +81,14 @@ def find_server(address: str, token: str | None = None) -> TranscriptionServer:
     if not usable or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
         shown = repr(address) if "@" not in address else "it"
         raise InputError(
-            f"--server: {shown} is no address of a server, with http:// or https:// and no path. "
-            f"{_ADDRESS_FIX}."
+            f"{name_of('server')}: {shown} is no address of a server, with http:// or https:// "
+            f"and no path. {_ADDRESS_FIX}."
         )
     server = TranscriptionServer(base, token=token or None)
     if server.token is not None and parts.scheme == "http" and not server.is_local:
         raise InputError(
-            f"--server {base}: the token of {TOKEN_VARIABLE} would cross the network readable. "
-            "Fix: start the server with --certificate and --key, and name it with https://."
+            f"{name_of('server')} {base}: the token of {TOKEN_VARIABLE} would cross the network "
+            "readable. Fix: start the server with --certificate and --key, and name it with https://."
         )
     return server
 

@@ -11,9 +11,11 @@ from prefect.utilities.schema_tools import validation
 from pydantic import BaseModel, ValidationError
 
 from blocks import parameter_types
+from blocks.parameter_types import paths_from_here
 from blocks.stores import LocalArtifactStore, S3ArtifactStore, open_store
 from flows.config import CycleConfig
 from flows.evaluate_cycle import EvaluationConfig
+from flows.serving_config import ServingConfig
 from flows.watch_inbox import WatchConfig
 from tasks.common.errors import InputError
 from tasks.records.s3_store import S3Store
@@ -73,6 +75,73 @@ def test_a_relative_path_to_write_to_is_refused_by_the_field(
 ) -> None:
     """The same for an evaluation's result, the folder of cycles and a block's folder."""
     assert "Fix: begin with /" in refused(model, {**parameters, field: path}, field)
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "field"),
+    [
+        (CycleConfig, {}, "cycle"),
+        *((CycleConfig, {"cycle": CYCLE}, name) for name in ("general", "baseline")),
+        (CycleConfig, {"cycle": CYCLE}, "stock_script"),
+        (EvaluationConfig, {}, "cycle"),
+        (ServingConfig, {}, "cycle"),
+        *((ServingConfig, {"cycle": CYCLE}, name) for name in ("phrases", "offline")),
+    ],
+)
+def test_a_relative_path_to_read_is_refused_by_the_server_alone(
+    model: type[BaseModel], parameters: dict[str, Any], field: str
+) -> None:
+    """A worker would look for it in a folder of its own; in a shell it is right."""
+    schema = model.model_json_schema()
+    for path in ("cycle2", "../cycle2", ""):
+        given = {"cycle": CYCLE, **parameters, field: path}
+        assert getattr(model.model_validate(given), field) == Path(path)
+        with pytest.raises(validation.ValidationError, match=re.escape(field)):
+            validation.validate(given, schema, raise_on_error=True)
+    for path in ("/srv/cycle2", "~/cycle2"):
+        validation.validate({"cycle": CYCLE, field: path}, schema, raise_on_error=True)
+
+
+def test_general_english_may_be_none_by_the_form_too() -> None:
+    """It is a word, and no file's name."""
+    schema = CycleConfig.model_json_schema()
+    validation.validate({"cycle": CYCLE, "general": "none"}, schema, raise_on_error=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        (CycleConfig, "audio_roots"),
+        (EvaluationConfig, "audio_roots"),
+        (ServingConfig, "audio_roots"),
+        (ServingConfig, "bundles"),
+    ],
+)
+def test_a_relative_folder_of_a_list_is_refused_by_the_server(
+    model: type[BaseModel], field: str
+) -> None:
+    """Each of them, by its place."""
+    given: dict[str, Any] = {"cycle": CYCLE, field: ["/srv/audio", "audio"]}
+    with pytest.raises(validation.ValidationError, match="audio"):
+        validation.validate(given, model.model_json_schema(), raise_on_error=True)
+
+
+def test_a_shells_relative_paths_are_made_absolute_for_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of lists too; what is no path stays."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/worker")
+    roots = (Path("audio"), Path("/srv/audio"), Path("~/audio"))
+    config = CycleConfig(cycle=Path("cycle1"), general=Path("none"), audio_roots=roots)
+    made = paths_from_here(config)
+    assert made.cycle == tmp_path / "cycle1"
+    assert made.audio_roots == (
+        tmp_path / "audio", Path("/srv/audio"), Path("/home/worker/audio"),
+    )  # fmt: skip
+    assert (made.general, made.priority, made.baseline) == (Path("none"), ("drug",), None)
+    general = paths_from_here(CycleConfig(cycle=Path("cycle1"), general=Path("english.jsonl")))
+    assert general.general == tmp_path / "english.jsonl"
 
 
 def test_what_names_a_store_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

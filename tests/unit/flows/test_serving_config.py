@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, cast
 import pydantic
 import pytest
 
+from asr_flywheel.options import OPTION_NAMES
 from flows.serving_config import ServingConfig
 from flows.validate_serving import read_phrases
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import spelled_as
 from tasks.models.catalog import embedded_path
 from tasks.models.nemo_archive import open_archive
-from tasks.serving.riva_client import EndpointSettings
+from tasks.serving.riva_client import ENDPOINT_VARIABLE, FUNCTION_VARIABLE, EndpointSettings
 
 if TYPE_CHECKING:
     from tasks.models.nemo_archive import NemoArchive
@@ -81,3 +83,15 @@ def test_an_endpoint_or_bundles_are_validated_not_both(given: dict[str, object])
     """An engine needs its bundle; a bundle is asked for no phrases."""
     with pytest.raises(pydantic.ValidationError, match=r"bundle"):
         ServingConfig.model_validate({"cycle": "cycle1", **given})
+
+
+def test_an_endpoint_that_is_missing_is_named_as_it_was_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Form and API have parameters, a shell has options."""
+    for name in (ENDPOINT_VARIABLE, FUNCTION_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match=r"Fix: endpoint\.address HOST:PORT"):
+        EndpointSettings().endpoint(str)
+    with spelled_as(OPTION_NAMES), pytest.raises(InputError, match="Fix: --endpoint HOST:PORT"):
+        EndpointSettings().endpoint(str)

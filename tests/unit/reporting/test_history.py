@@ -103,6 +103,8 @@ def test_other_manifests_are_compared_on_their_common_rows(tmp_path: Path) -> No
     assert (compared.only_earlier, compared.only_later) == (0, 6)
     assert compared.common == 20
     assert "only their common rows count" in str(compared)
+    # Rows without such a term were not trained on either, and do not count.
+    assert "On 20 rows with a term of drug that neither was trained on" in str(compared)
     (same,) = found.comparisons
     assert same.same_manifest
 

@@ -60,7 +60,7 @@ def test_the_card_says_what_was_mixed(cycle: Path, ask_handoff: Callable[..., An
     ask_handoff(cycle)
     text = card.read_text()
     for part in (
-        "plus 0.4 of the way to the tuned model's",
+        "of the base's weights and the tuned model's, with the value 0.4",
         "| Value | 0.4 (0 is the base, 1 the tuned model) |",
         f"| SHA-256 of the base | `{'b' * 64}` |",
         f"| SHA-256 of the tuned model | `{'f' * 64}` |",

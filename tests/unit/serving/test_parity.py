@@ -335,7 +335,7 @@ def test_audio_that_the_service_did_not_process_is_a_cut() -> None:
 
 def test_evaluations_without_a_common_row_are_bad_input() -> None:
     """The message says which file to name."""
-    with pytest.raises(InputError, match="--offline"):
+    with pytest.raises(InputError, match="with offline"):
         parity.compare(rows(["one"]), [Hypothesis("audio/x.wav", "other", "one")])
 
 
