@@ -10,7 +10,7 @@ nothing was measured yet, and encoders without numbered layers are mixed evenly:
 value. Integer buffers and what computes features are the tuned model's.
 docs/log/2026-11-30-mixed-by-depth.md has the measurements.
 
-The request: {"base": path, "tuned": path, "value": between 0, the base, and 1, "out": path}, and what
+The request: {"base": path, "tuned": path, "value": from 0, the base, to 1, "out": path}, and what
 every job has. It prints {"event": "shipped", "value"}. Where the two archives do not show that both
 are one architecture with one tokenizer, it writes nothing and prints {"event": "unlike", "what"}:
 NeMo, which knows what a configuration leaves open, has to compare them (interpolate.py).
