@@ -126,7 +126,7 @@ def test_a_server_of_another_bundle_is_refused_before_a_recording_is_sent(tmp_pa
     [
         ("localhost:8765", "is no address of a server"),
         ("http://ward/v2/audio", "is no address of a server"),
-        ("http://user:secret@ward", "--server: it is no address"),
+        ("http://user:secret@ward", "^server: it is no address"),
         ("http://ward:8765", "would cross the network readable"),
     ],
 )
