@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _ENDING_S = 20
 """What a benchmark gets to write what it has, before it is ended."""
+# As sft_against_stock names its sides; to import it takes NeMo.
 _COMPILED, _BARE, _ON_ONE = "ours compiled", "bare", "ours compiled on one GPU"
 
 

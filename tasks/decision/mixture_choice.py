@@ -1,10 +1,9 @@
 """Which mixture of base and tuned model is shipped: the rule, fixed before any held-out row.
 
-A candidate's weights go a part of the way from the base (value 0) to the tuned model (value 1),
-some of them further than others (tasks/entrypoints/mix_weights.py). It is judged here on rows that
-choose and never judge: the priority categories' rows of selection.jsonl, and the choosing share of
-general English. A row's figure is the share of its unheard variants (the same recording begun some
-milliseconds later) in which its term was missed, so that the choice does not hang on one decode.
+A candidate's weights go a part of the way from the base (value 0) to the tuned model (value 1; see
+tasks/entrypoints/mix_weights.py). It is judged here on the priority categories' rows of
+selection.jsonl, and the choosing share of general English. A row's figure is the share of its
+unheard variants in which its term was missed, so that the choice does not hang on one decode.
 
 The rule: of the candidates that hold, the one with the lowest figure, of equal ones the smallest
 value. A candidate holds if the curve through all candidates' rises of general WER stays within
