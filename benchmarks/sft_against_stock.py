@@ -12,7 +12,8 @@ batch's "seconds" too. "epoch_losses" tell whether both train alike. GPU utilisa
 from nvidia-smi. "epochs_end_s" are seconds from the start of the process, so that loading and
 compiling count; "ready_s" are those until the first batch. Whoever exceeds its share of
 ``--budget-s`` is ended, and what it has reached is reported. ``--sides`` names those to run; one
-that is named twice runs twice. ``--tiny`` takes the embedded base on a CPU: that proves the
+that is named twice runs twice. With ``--folder``, base and rows are made there and stay, and the
+next benchmark takes them from there. ``--tiny`` takes the embedded base on a CPU: that proves the
 benchmark, not the product.
 """
 
@@ -86,7 +87,7 @@ def make_rows(folder: Path, train: int, validation: int, lengths: tuple[float, f
         lengths: the shortest and the longest row's seconds; all lengths between are as likely.
     """
     rng = np.random.default_rng(0)
-    (folder / "audio").mkdir(parents=True)
+    (folder / "audio").mkdir(parents=True, exist_ok=True)
     lines: list[dict[str, Any]] = []
     for number in range(train + validation):
         seconds = round(float(rng.uniform(*lengths)), 3)
@@ -95,12 +96,40 @@ def make_rows(folder: Path, train: int, validation: int, lengths: tuple[float, f
         soundfile.write(path, audio, RATE)
         words = ("".join(rng.choice(_SYLLABLES, 2)) for _ in range(int(2.5 * seconds)))
         lines.append({"audio_filepath": str(path), "duration": seconds, "text": " ".join(words)})
-    sides = folder / "train.jsonl", folder / "validation.jsonl"
-    atomic_files.write_jsonl(sides[0], lines[:train])
-    atomic_files.write_jsonl(sides[1], lines[train:])
-    split = Split(tuple(range(train)), tuple(range(train, train + validation)), ())
-    durations = tuple(row["duration"] for row in lines[:train])
+    train_file, validation_file = _sides(folder)
+    atomic_files.write_jsonl(validation_file, lines[train:])
+    atomic_files.write_jsonl(train_file, lines[:train])  # last: then all is there
+    return read_rows(folder)
+
+
+def _sides(folder: Path) -> tuple[Path, Path]:
+    return folder / "train.jsonl", folder / "validation.jsonl"
+
+
+def read_rows(folder: Path) -> Rows:
+    """Read the rows that are in a folder."""
+    sides = _sides(folder)
+    train, validation = (atomic_files.read_jsonl(side) for side in sides)
+    last = len(train) + len(validation)
+    split = Split(tuple(range(len(train))), tuple(range(len(train), last)), ())
+    durations = tuple(row["duration"] for row in train)
     return Rows(TrainingSet(*sides, split, durations, content="benchmark"), folder)
+
+
+def prepare(folder: Path, args: argparse.Namespace) -> tuple[Path, Rows]:
+    """Make base and rows in a folder, or take those that an earlier benchmark made there."""
+    held_out = args.validation or max(8, args.rows // 20)
+    lengths = args.shortest, args.seconds
+    rows_in = folder / f"rows-{args.rows}-{held_out}-{lengths[0]:g}-{lengths[1]:g}"
+    rows = (
+        read_rows(rows_in)
+        if (rows_in / "train.jsonl").is_file()
+        else make_rows(rows_in, args.rows, held_out, lengths)
+    )
+    if args.tiny:
+        return catalog.embedded_path(), rows
+    made = [*folder.glob("*.nemo")]
+    return (made[0] if made else parakeet_graph.make_model(folder)), rows
 
 
 def run_ours(
@@ -310,6 +339,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), help="In this order.")
     parser.add_argument("--validation", type=int, help="Rows; a twentieth by default.")
     parser.add_argument("--budget-s", type=float, default=460.0, help="For everything.")
+    parser.add_argument("--folder", type=Path, help="Where base and rows are kept.")
     parser.add_argument("--tiny", action="store_true", help="The embedded base on a CPU.")
     args = parser.parse_args()
     args.stock_script = args.stock_script.resolve()  # the bare side runs in another folder
@@ -344,11 +374,7 @@ def main() -> None:
     sampler = Sampler(host.gpus)
     try:
         with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as temporary:
-            folder = Path(temporary)
-            base = catalog.embedded_path() if args.tiny else parakeet_graph.make_model(folder)
-            lengths = args.shortest, args.seconds
-            held_out = args.validation or max(8, args.rows // 20)
-            rows = make_rows(folder / "rows", args.rows, held_out, lengths)
+            base, rows = prepare(args.folder or Path(temporary), args)
             print(f"base and rows made, {deadline - time.monotonic():.0f} s are left", flush=True)
             names = choose_sides(args)
             for position, name in enumerate(names):
