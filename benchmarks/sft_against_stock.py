@@ -56,7 +56,7 @@ from tasks.training.progress import Events
 from tasks.training.recipes import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 RATE = 16_000
 _WRITTEN_EVERY = 10  # as the stock script logs
@@ -326,7 +326,7 @@ def choose_sides(args: argparse.Namespace) -> list[str]:
     return args.sides or [name for name in SIDES if telling.get(name, True)]
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line; refuse what cannot run before a minute goes into base and rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stock-script", type=Path, required=True)
@@ -341,7 +341,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--budget-s", type=float, default=460.0, help="For everything.")
     parser.add_argument("--folder", type=Path, help="Where base and rows are kept.")
     parser.add_argument("--tiny", action="store_true", help="The embedded base on a CPU.")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     args.stock_script = args.stock_script.resolve()  # the bare side runs in another folder
     if args.tiny:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -131,6 +131,11 @@ def recipe_on(
             "Fix: leave it out."
         )
     recipe = _batch_on(config, hardware, durations)
+    if config.compile == "on" and recipe.frozen_share:
+        raise InputError(
+            f"{name_of('compile')} on: recipe {recipe.name!r} leaves lower layers untrained, and "
+            "only a whole encoder is compiled. Fix: leave it out, or take another recipe."
+        )
     return _compiled_on(recipe, config, hardware, durations, parameters)
 
 

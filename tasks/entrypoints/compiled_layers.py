@@ -308,6 +308,8 @@ def _reasons(model: Any, encoder: Any) -> Iterator[str]:  # noqa: ANN401
         yield "an encoder that reduces its frames between layers"
     if getattr(encoder, "is_adapter_available", lambda: False)():
         yield "an encoder with adapters"
+    if not all(parameter.requires_grad for parameter in encoder.layers.parameters()):
+        yield "layers that are not trained"
     if getattr(model, "is_interctc_enabled", lambda: False)():
         yield "losses between the layers"
 

@@ -13,7 +13,8 @@ Lightning's Trainer, and then runs the script as ``__main__``. The request:
     whether the mean of the kept checkpoints is; "heartbeat": path and "abandoned_after_s" where
     nobody else ends an abandoned job; "locks": folder and "locks_wait_s" where a GPU is promised;
     "compile": {"rows", "by_length", "fused_adamw"} where layers are to be compiled, see
-    compiled_layers.py}
+    compiled_layers.py; "frozen_share" where lower layers are not to be trained, see
+    frozen_layers.py}
 
 With several GPUs it becomes torchrun, which starts it once more for each of them. It ends an
 earlier, killed start's checkpoints so that the script can go on from them; see checkpoints.py.
@@ -37,6 +38,7 @@ from typing import Any
 import checkpoints  # type: ignore[import-not-found]  # lies beside this file
 import compiled_layers  # type: ignore[import-not-found]  # likewise
 import cuda_graphs  # type: ignore[import-not-found]  # likewise
+import frozen_layers  # type: ignore[import-not-found]  # likewise
 import gpu_locks  # type: ignore[import-not-found]  # likewise
 import job_phases  # type: ignore[import-not-found]  # likewise
 import lightning.pytorch as pl
@@ -194,8 +196,10 @@ def main() -> None:
         graphs=gpu_locks.graphs_allowed(),
         compiler=compiler,
     )
-    # The writer comes last: it tells what the other has done.
+    # The writer comes last: it tells what the others have done.
     hung = [writer] if compiler is None else [compiler, writer]
+    if share := request.get("frozen_share"):
+        hung.insert(0, frozen_layers.FreezeCallback(share))
 
     checkpoint_io = BackgroundCheckpointIO()
 

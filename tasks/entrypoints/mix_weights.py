@@ -5,10 +5,11 @@ Usage: mix_weights.py REQUEST.json
 A mixture's weights are ``base + share * (tuned - base)`` in 32 bits, where a weight's share is a
 power of the mixture's value. The deeper it lies, the smaller is the exponent: half for what follows
 the encoder, 2.5 for what comes before its first layer. By shallow layers English is lost, and no
-term is won. Norms, with the statistics of batch norm, have the exponent 3. Transducers, for which
-nothing was measured yet, and encoders without numbered layers are mixed evenly: every share is the
-value. Integer buffers and what computes features are the tuned model's.
-docs/log/2026-11-30-mixed-by-depth.md has the measurements.
+term is won. Norms, with the statistics of batch norm, have the exponent 3, and what follows the
+encoder of a transducer has 1. Encoders without numbered layers are mixed evenly: every share is the
+value. So are models whose lower layers were not trained. Integer buffers and what computes features
+are the tuned model's. docs/log/2026-11-30-mixed-by-depth.md and 2026-11-30-upper-layers.md have the
+measurements.
 
 The request: {"base": path, "tuned": path, "value": from 0, the base, to 1, "out": path}, and what
 every job has. It prints {"event": "shipped", "value"}. Where the two archives do not show that both
@@ -45,6 +46,9 @@ _TRANSDUCER = "joint."
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 _DEEPEST, _SHALLOWEST, _NORMS = 0.5, 2.5, 3.0
 """Exponents, found with three trainings that no published figure rests on."""
+_EVEN = 1.0
+_NOT_TRAINED = 1e-5
+"""How far weights that were not trained may differ, relatively: checkpoints may be averaged."""
 
 
 def exponents(names: Collection[str]) -> dict[str, float]:
@@ -54,19 +58,30 @@ def exponents(names: Collection[str]) -> dict[str, float]:
         names: of a model's tensors.
     """
     numbers = {name: int(found[1]) for name in names if (found := _LAYER.match(name))}
-    if not numbers or any(name.startswith(_TRANSDUCER) for name in names):
-        return dict.fromkeys(names, 1.0)
+    if not numbers:
+        return dict.fromkeys(names, _EVEN)
     behind = max(numbers.values()) + 2  # what follows the last layer, if the first one is 1
+    is_transducer = any(name.startswith(_TRANSDUCER) for name in names)
 
     def exponent(name: str) -> float:
         if "norm" in name:
             return _NORMS
         if not name.startswith(_ENCODER):
-            return _DEEPEST
+            return _EVEN if is_transducer else _DEEPEST
         depth = (numbers[name] + 1) / behind if name in numbers else 0.0
         return _SHALLOWEST + depth * (_DEEPEST - _SHALLOWEST)
 
     return {name: exponent(name) for name in names}
+
+
+def keeps_first_layer(base: Mapping[str, torch.Tensor], tuned: Mapping[str, torch.Tensor]) -> bool:
+    """Return whether the encoder's first layer was not trained, as upper layers alone may be."""
+    first = [name for name in tuned if (found := _LAYER.match(name)) and found[1] == "0"]
+    return bool(first) and all(
+        torch.allclose(tuned[name].float(), base[name].float(), rtol=_NOT_TRAINED, atol=0)
+        for name in first
+        if tuned[name].is_floating_point()
+    )
 
 
 def mix(
@@ -80,7 +95,8 @@ def mix(
         value: 0 is the base and 1 the tuned model, to the bit.
     """
     mixed = {}
-    power = exponents(tuned)
+    even = keeps_first_layer(base, tuned)
+    power = dict.fromkeys(tuned, _EVEN) if even else exponents(tuned)
     for name, after in tuned.items():
         if name.startswith(_FEATURES) or not after.is_floating_point() or value == 1:
             mixed[name] = after

@@ -139,7 +139,7 @@ def run_key(
     """
     hyperparameters = recipe.model_dump(mode="json")
     # A training that was finished before the recipe had these fields is the same one.
-    for name in ("by_length", "compiled", "fused_adamw"):
+    for name in ("by_length", "compiled", "fused_adamw", "frozen_share"):
         if not hyperparameters[name]:
             del hyperparameters[name]
     if recipe.keep_checkpoints == 1:

@@ -235,6 +235,7 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
             "keeps_last": request.keeps_last,
             "precision": request.recipe.precision.lightning,
             **_compiling(request.recipe),
+            **({"frozen_share": share} if (share := request.recipe.frozen_share) else {}),
         },
         work=request.work_dir,
         reads=request.reads,
