@@ -83,6 +83,16 @@ BENCHMARKS = (
         gpus=2,
     ),
     GpuBenchmark(
+        "ten-epochs",
+        (
+            *("-m", "benchmarks.sft_at_once", "--out", "{out}.json", "--folder", "{out}-base"),
+            *(*_BUDGET, "--", "--stock-script", "{script}", "--epochs", "10"),
+        ),
+        750,
+        1000,
+        gpus=2,
+    ),
+    GpuBenchmark(
         "epochs",
         _module("sft_against_stock", "--epochs", "5", "--sides", _COMPILED, _BARE, *_STOCK),
         650,

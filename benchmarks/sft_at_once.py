@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import sft_against_stock
+from benchmarks.sft_rows import prepare
 from tasks.common import atomic_files
 from tasks.common.processes import stop_group
 from tasks.runtimes import hardware
@@ -55,7 +56,7 @@ def main() -> None:
         parser.error(f"each side wants a GPU of its own, and this host has {len(gpus)}")
     args.folder.mkdir(parents=True, exist_ok=True)
     same = [*args.more, "--folder", str(args.folder), "--out", str(args.out)]
-    sft_against_stock.prepare(args.folder, sft_against_stock.parse_arguments(same))
+    prepare(args.folder, sft_against_stock.parse_arguments(same))
     cores = sorted(os.sched_getaffinity(0))
     each = len(cores) // len(_SIDES)
     files = [args.out.with_name(f"{args.out.stem}-{n}.json") for n in range(len(_SIDES))]

@@ -155,6 +155,12 @@ class NemoArchive:
         )
 
     @property
+    def encoder_layers(self) -> int:
+        """The number of the encoder's layers; 0 where the configuration does not tell it."""
+        layers = _dig(self.config, "encoder", "n_layers")
+        return layers if isinstance(layers, int) else 0
+
+    @property
     def sample_rate(self) -> int:
         """Hz."""
         return int(self.config.get("sample_rate") or 16000)

@@ -200,6 +200,12 @@ def check(
         InputError: lists every error that was found.
     """
     archive = open_archive(base)
+    if recipe.frozen_share and not recipe.frozen_layers(archive.encoder_layers):
+        raise InputError(
+            f"{base}: recipe {recipe.name!r} leaves {recipe.frozen_share:.0%} of the encoder's "
+            f"layers untrained, and its configuration has {archive.encoder_layers} of them "
+            "(encoder.n_layers). Fix: take another recipe, such as verified."
+        )
     limits = AudioLimits(
         archive.sample_rate, tuple(audio_roots), recipe.min_duration, recipe.max_duration
     )

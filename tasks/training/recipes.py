@@ -107,6 +107,10 @@ class Recipe(BaseModel):
         """Rows per optimiser step on one device."""
         return self.batch_size * self.accumulate_grad_batches
 
+    def frozen_layers(self, layers: int) -> int:
+        """Return how many layers are not trained, of so many."""
+        return math.floor(self.frozen_share * layers)
+
     def warmup_for(self, rows: int) -> int:
         """Return the warm-up in optimiser steps for a training set of ``rows`` rows.
 

@@ -62,11 +62,31 @@ def test_norms_go_least_far(mix_weights: Any) -> None:
     assert max(exponents[name] for name in NAMES) < 3.0
 
 
-@pytest.mark.parametrize(
-    "names",
-    [["encoder.stem.norm", "encoder.blocks.a.weight", "decoder.out"], [*NAMES, "joint.enc.weight"]],
-    ids=["without numbered layers", "a transducer"],
-)
-def test_what_was_not_measured_is_mixed_evenly(mix_weights: Any, names: list[str]) -> None:
+def test_an_encoder_without_numbered_layers_is_mixed_evenly(mix_weights: Any) -> None:
     """Where in it English is lost is not known."""
+    names = ["encoder.stem.norm", "encoder.blocks.a.weight", "decoder.out"]
     assert set(mix_weights.exponents(names).values()) == {1.0}
+
+
+def test_what_follows_the_encoder_of_a_transducer_goes_as_far_as_the_value(
+    mix_weights: Any,
+) -> None:
+    """Prediction network and joint win few terms and lose English; its layers are as of a CTC."""
+    ctc = mix_weights.exponents(NAMES)
+    transducer = mix_weights.exponents([*NAMES, "joint.enc.weight"])
+    assert ctc["decoder.out"] == 0.5
+    assert transducer["decoder.out"] == transducer["joint.enc.weight"] == 1.0
+    encoder = [name for name in NAMES if name.startswith("encoder.")]
+    assert [transducer[name] for name in encoder] == [ctc[name] for name in encoder]
+
+
+@pytest.mark.parametrize("moved", [0.0, 1e-7, 1e-3])
+def test_a_model_whose_lower_layers_were_not_trained_is_mixed_evenly(
+    mix_weights: Any, moved: float
+) -> None:
+    """What would lose English was not learnt; a mean of checkpoints may differ by rounding."""
+    base = {name: torch.full((2,), 1.0) for name in NAMES}
+    tuned = {name: torch.full((2,), 2.0) for name in NAMES}
+    tuned["encoder.layers.0.linear"] = base["encoder.layers.0.linear"] + moved
+    behind = float(mix_weights.mix(base, tuned, 0.25)["decoder.out"][0])
+    assert behind == (1.25 if moved < 1e-5 else 1.5)

@@ -124,6 +124,14 @@ def test_a_recipe_that_wants_compiled_layers_keeps_them(monkeypatch: pytest.Monk
         recipe_on(config(compile="on"), CPU, ())
 
 
+def test_only_a_whole_encoder_is_compiled() -> None:
+    """Where lower layers are not trained, auto never compiles, and asking for it is refused."""
+    upper = config(recipe="upper-layers", epochs=1000)
+    assert not recipe_on(upper, H100, [3.0] * 20_000, 600_000_000).compiled
+    with pytest.raises(InputError, match="compile on: recipe 'upper-layers' leaves lower layers"):
+        recipe_on(config(recipe="upper-layers", compile="on"), H100, [3.0] * 20_000)
+
+
 @pytest.mark.parametrize("asked", ["0", 0, -4, "many", 4096])
 def test_a_batch_that_is_none_is_refused(asked: Any) -> None:
     """When the run is asked for."""

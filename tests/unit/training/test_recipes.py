@@ -47,6 +47,15 @@ def test_the_production_recipe_stops_early_and_warms_up_by_the_data() -> None:
     assert (found.lr, found.batch_size, found.precision) == (3e-4, 4, "bf16-mixed")
 
 
+def test_upper_layers_differs_from_verified_by_what_it_trains_and_for_how_long() -> None:
+    """The lower four layers of nine stay, and ten of 24; five epochs pay for it."""
+    found = recipe("upper-layers")
+    assert [found.frozen_layers(layers) for layers in (9, 24, 2, 0)] == [4, 10, 0, 0]
+    assert found.epochs == 5
+    same = {"name": "verified", "epochs": 3, "frozen_share": 0.0}
+    assert found.model_copy(update=same) == recipe("verified")
+
+
 def test_each_recipe_knows_its_name() -> None:
     """The name in a record is the name that was asked for."""
     assert [recipe(name).name for name in RecipeName] == list(RecipeName)
