@@ -7,8 +7,9 @@ power of the mixture's value. The deeper it lies, the smaller is the exponent: h
 the encoder, 2.5 for what comes before its first layer. By shallow layers English is lost, and no
 term is won. Norms, with the statistics of batch norm, have the exponent 3, and what follows the
 encoder of a transducer has 1. Encoders without numbered layers are mixed evenly: every share is the
-value. So are models whose lower layers were not trained. Integer buffers and what computes features
-are the tuned model's. docs/log/2026-11-30-mixed-by-depth.md and 2026-11-30-upper-layers.md have the
+value. Models whose lower layers were not trained are mixed evenly too, with the exponent 1.15, so
+that a value loses about as much English in each. Integer buffers and what computes features are the
+tuned model's. docs/log/2026-11-30-mixed-by-depth.md and 2026-11-30-upper-layers.md have the
 measurements.
 
 The request: {"base": path, "tuned": path, "value": from 0, the base, to 1, "out": path}, and what
@@ -47,6 +48,7 @@ _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 _DEEPEST, _SHALLOWEST, _NORMS = 0.5, 2.5, 3.0
 """Exponents, found with three trainings that no published figure rests on."""
 _EVEN = 1.0
+_UPPER_LAYERS = 1.15  # 0.5 goes 0.45 of the way
 _NOT_TRAINED = 1e-5
 """How far weights that were not trained may differ, relatively: checkpoints may be averaged."""
 
@@ -95,8 +97,8 @@ def mix(
         value: 0 is the base and 1 the tuned model, to the bit.
     """
     mixed = {}
-    even = keeps_first_layer(base, tuned)
-    power = dict.fromkeys(tuned, _EVEN) if even else exponents(tuned)
+    upper = keeps_first_layer(base, tuned)
+    power = dict.fromkeys(tuned, _UPPER_LAYERS) if upper else exponents(tuned)
     for name, after in tuned.items():
         if name.startswith(_FEATURES) or not after.is_floating_point() or value == 1:
             mixed[name] = after

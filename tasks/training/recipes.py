@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 import random
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +101,16 @@ class Recipe(BaseModel):
     min_duration: float = Field(0.1, ge=0, description="Seconds; NeMo drops shorter rows.")
     max_duration: float = Field(20.0, gt=0, description="Seconds; NeMo drops longer rows.")
     seed: int = Field(42, ge=0, lt=2**32, description="Seeds Python, NumPy, torch and workers.")
+
+    @model_validator(mode="after")
+    def _ends_below_its_peak(self) -> Self:
+        """NeMo's schedule finds out only behind the warm-up, and ends the training there."""
+        if self.min_lr > self.lr:
+            raise ValueError(
+                f"min_lr {self.min_lr:g} is over the peak, lr {self.lr:g}. "
+                f"Fix: min_lr of at most {self.lr:g}."
+            )
+        return self
 
     @property
     def effective_batch(self) -> int:

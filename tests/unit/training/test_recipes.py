@@ -56,6 +56,13 @@ def test_upper_layers_differs_from_verified_by_what_it_trains_and_for_how_long()
     assert found.model_copy(update=same) == recipe("verified")
 
 
+def test_a_rate_under_the_schedules_end_is_refused_when_the_recipe_is_made() -> None:
+    """NeMo would train through the warm-up first; the same rate throughout is one that it takes."""
+    assert Recipe(lr=5e-6).min_lr == 5e-6
+    with pytest.raises(pydantic.ValidationError, match="Fix: min_lr of at most 1e-06"):
+        Recipe(lr=1e-6)
+
+
 def test_each_recipe_knows_its_name() -> None:
     """The name in a record is the name that was asked for."""
     assert [recipe(name).name for name in RecipeName] == list(RecipeName)

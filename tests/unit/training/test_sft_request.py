@@ -157,6 +157,7 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
         "keep_checkpoints": 2,
         "compiled": True,
         "fused_adamw": True,
+        "frozen_share": 0.5,
         "accumulate_grad_batches": 2,
         "gradient_clip_val": 0.5,
         "precision": Precision.FP32,
@@ -166,7 +167,7 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
     }
     assert set(other) == set(Recipe.model_fields)
     # Finished before a recipe had these fields: still the same training.
-    newer = {"by_length", "keep_checkpoints", "compiled", "fused_adamw"}
+    newer = {"by_length", "keep_checkpoints", "compiled", "fused_adamw", "frozen_share"}
     told = first.model_dump(mode="json", exclude=newer)
     assert training_run.run_key("base", "content", first, "script") == hashing.fingerprint(
         ["base", "content", told, "script"]
