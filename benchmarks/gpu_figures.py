@@ -84,10 +84,7 @@ BENCHMARKS = (
     ),
     GpuBenchmark(
         "ten-epochs",
-        (
-            *("-m", "benchmarks.sft_at_once", "--out", "{out}.json", "--folder", "{out}-base"),
-            *(*_BUDGET, "--", "--stock-script", "{script}", "--epochs", "10"),
-        ),
+        _module("sft_at_once", "--folder", "{out}-base", *_STOCK),
         750,
         1000,
         gpus=2,

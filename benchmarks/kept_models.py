@@ -9,8 +9,8 @@ the held-out figures of the verdict: drug KER, general WER on the sentences that
 verdict; and of the plain tuned model the same. SEEDS are numbers and spans, such as 42-51,60. A
 STUDY is one of ``STUDIES``, or several joined by ``+``:
 
-    default          as a user gets it: recipe verified
-    upper-layers     that recipe, which is the demo's
+    default          as a user gets it
+    upper-layers     that recipe
     two-part         the rows that would choose are trained on, too: what setting them apart costs
     other-drugs      other voices, carriers, noise, breath and drugs (benchmarks/other_drugs.py)
     selection-.2     a fifth of the rows chooses
