@@ -29,14 +29,14 @@ from tasks.runtimes import hardware
 
 _SIDES = (sft_against_stock.COMPILED, sft_against_stock.BARE)
 _ENDING_S = 40
+"""What a side gets to end and remove its checkpoints, before its budget is over."""
 
 
 def merged(reports: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the reports of single sides as one, with the ratios between them."""
     sides = {name: side for report in reports for name, side in report["sides"].items()}
     report = {**reports[0], "sides": sides, "ratios": sft_against_stock.ratios(sides)}
-    report["at_once"] = True
-    report["host_gpus"] = [gpu for one in reports for gpu in one.get("gpus", [])]
+    report["gpus"] = [gpu for one in reports for gpu in one["gpus"]]
     ours, bare = (sides.get(name) for name in _SIDES)
     if ours and bare:
         report["ahead_from_epoch"] = sft_against_stock.ahead_from(ours, bare)

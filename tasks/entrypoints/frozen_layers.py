@@ -13,7 +13,8 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-_NORMS = (torch.nn.LayerNorm, torch.nn.GroupNorm, torch.nn.modules.batchnorm._BatchNorm)  # noqa: SLF001
+_BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.SyncBatchNorm)
+_NORMS = (*_BATCH_NORMS, torch.nn.LayerNorm, torch.nn.GroupNorm)
 
 
 class FreezeCallback(pl.Callback):
@@ -53,13 +54,12 @@ def freeze(model: Any, share: float) -> tuple[int, int]:  # noqa: ANN401 - NeMo 
             f"frozen_share {share:g}: of the {len(layers)} layers of this encoder none would be "
             "frozen. Fix: take a recipe without it, such as verified."
         )
-    trained = {id(parameter) for layer in layers[frozen:] for parameter in layer.parameters()}
-    for parameter in encoder.parameters():
-        if id(parameter) not in trained:
-            parameter.requires_grad_(False)
+    encoder.requires_grad_(False)
+    for layer in layers[frozen:]:
+        layer.requires_grad_()
     for module in model.modules():
         if isinstance(module, _NORMS):
             module.requires_grad_(False)
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
+        if isinstance(module, _BATCH_NORMS):
             module.momentum = 0.0
     return frozen, len(layers)

@@ -13,8 +13,8 @@ Lightning's Trainer, and then runs the script as ``__main__``. The request:
     whether the mean of the kept checkpoints is; "heartbeat": path and "abandoned_after_s" where
     nobody else ends an abandoned job; "locks": folder and "locks_wait_s" where a GPU is promised;
     "compile": {"rows", "by_length", "fused_adamw"} where layers are to be compiled, see
-    compiled_layers.py; "frozen_share" where lower layers are not to be trained, see
-    frozen_layers.py}
+    compiled_layers.py; "frozen_share", over 0 where lower layers are not to be trained,
+    see frozen_layers.py}
 
 With several GPUs it becomes torchrun, which starts it once more for each of them. It ends an
 earlier, killed start's checkpoints so that the script can go on from them; see checkpoints.py.

@@ -95,6 +95,14 @@ def test_a_named_evaluation_goes_before_the_cycles_own(tmp_path: Path) -> None:
         baseline.find_baseline(cycle, tmp_path / "none.jsonl")
 
 
+def test_a_base_without_lower_layers_is_refused_for_a_recipe_that_leaves_them(
+    cycle: Path, lower_nemo: Path
+) -> None:
+    """Its configuration tells it, before anything is trained."""
+    with pytest.raises(InputError, match=r"has 0 of them \(encoder.n_layers\). Fix: take another"):
+        prepare.check(open_cycle(cycle), lower_nemo, recipe("upper-layers"))
+
+
 def test_the_limits_of_the_preflight_are_the_recipes(cycle: Path, lower_nemo: Path) -> None:
     """A recording over the recipe's longest row is an error."""
     short = recipe("verified").model_copy(update={"max_duration": 0.25})
