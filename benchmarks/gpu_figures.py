@@ -69,10 +69,10 @@ BENCHMARKS = (
         _module(
             "compiled_steps",
             *("--parts", "fixed", "curves", "--variants", "plain", "compiled"),
-            *_BUDGET,
+            *("--curve-steps", "300", "--part-s", "250", *_BUDGET),
         ),
-        180,
-        360,
+        350,
+        600,
     ),
     GpuBenchmark("courses", _module("compiled_courses", *_BUDGET), 200, 500),
     GpuBenchmark(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import onednn_linear  # type: ignore[import-not-found]  # lies beside this file
+import depthwise  # type: ignore[import-not-found]  # lies beside this file
+import onednn_linear  # type: ignore[import-not-found]  # likewise
 import torch
 from folded_weights import ALIGNED  # type: ignore[import-not-found]  # likewise
 from torch.nn import functional
@@ -184,14 +185,12 @@ def _convolve(
         how: to compute.
     """
     before, after = how.padding
-    # One row of an image whose pixels hold their channels together is (frames, dimensions).
-    image = h.unsqueeze(1).permute(0, 3, 1, 2)
+    image = h.unsqueeze(1)
     if before != after:
-        image = functional.pad(image, (before, after))
+        image = functional.pad(image, (0, 0, before, after))
     padding = before if before == after else 0
-    kernel = weight.view(-1, 1, 1, weight.shape[1]).to(memory_format=torch.channels_last)
-    made = functional.conv2d(image, kernel, bias, padding=(0, padding), groups=len(kernel))
-    return made.permute(0, 2, 3, 1).squeeze(1)
+    made: torch.Tensor = depthwise.convolve(image, weight.unsqueeze(1), bias, (0, padding))
+    return made.squeeze(1)
 
 
 def subsample(
@@ -247,13 +246,8 @@ def _stride(h: torch.Tensor, stage: StageWeights, how: Settings, *, first: bool)
         views = torch.cat(_taps(h), dim=-1)
         patches = functional.pad(views, (0, -views.shape[-1] % ALIGNED))
         return multiply(patches, stage.strided, stage.strided_bias, how, "relu")
-    kernel = stage.strided.view(-1, 1, _SUBSAMPLING_TAPS, _SUBSAMPLING_TAPS)
-    made = functional.conv2d(
-        h.permute(0, 3, 1, 2),
-        kernel.to(memory_format=torch.channels_last),
-        stage.strided_bias,
-        stride=SUBSAMPLING_STRIDE,
-        padding=1,
-        groups=len(kernel),
+    kernel = stage.strided.view(-1, _SUBSAMPLING_TAPS, _SUBSAMPLING_TAPS)
+    made: torch.Tensor = depthwise.convolve(
+        h, kernel, stage.strided_bias, (1, 1), SUBSAMPLING_STRIDE
     )
-    return made.permute(0, 2, 3, 1)
+    return made

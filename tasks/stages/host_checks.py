@@ -25,7 +25,7 @@ from tasks.runtimes.slurm import commands as slurm_commands
 from tasks.stages.check_result import CheckContext, CheckResult, CheckStatus, split_fix
 from tasks.stages.container_checks import docker_engine, image, nvidia_runtime
 from tasks.stages.gpu_checks import bf16, driver, gpu
-from tasks.stages.package_checks import audio_decoder, nemo, python, riva, torch
+from tasks.stages.package_checks import audio_decoder, bytecode, nemo, python, riva, torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -155,8 +155,8 @@ def slurm_check(_: CheckContext) -> CheckResult:
 
 
 CHECKS = (
-    python, torch, nemo, audio_decoder, gpu, driver, bf16, docker_engine, nvidia_runtime, image,
-    disk, shared_memory, base, riva,
+    python, torch, nemo, bytecode, audio_decoder, gpu, driver, bf16, docker_engine, nvidia_runtime,
+    image, disk, shared_memory, base, riva,
 )  # fmt: skip
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from importlib import metadata
+from importlib import metadata, util
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
 from tasks.common.installation import install_fix
+from tasks.common.shell_words import in_shell
 from tasks.runtimes import nemo_versions
 from tasks.runtimes.base import nemo_python, packages_of
 from tasks.stages.check_result import CheckResult, CheckStatus, split_fix
@@ -68,6 +71,29 @@ def nemo(context: CheckContext) -> CheckResult:
     position = "between" if nemo_versions.within(package.says) else "outside"
     says = f"{package.says}: not run in the matrix, {position} the versions that were ({versions})"
     return CheckResult(package.check, CheckStatus.NOTE, says, _INSTALL)
+
+
+def bytecode(_: CheckContext) -> CheckResult:
+    """Check that PyTorch is not compiled again by each process that imports it.
+
+    uv installs no bytecode, and many images forbid to write it.
+    """
+    spec = util.find_spec("torch")
+    if nemo_python() != sys.executable or spec is None or spec.origin is None:
+        return CheckResult("bytecode", CheckStatus.OK, "PyTorch is not of this environment")
+    source = Path(spec.origin)
+    if Path(util.cache_from_source(source)).is_file():
+        return CheckResult("bytecode", CheckStatus.OK, "PyTorch's is there")
+    owned = os.access(source.parent, os.W_OK)
+    if owned and not sys.dont_write_bytecode:
+        return CheckResult("bytecode", CheckStatus.OK, "the first import writes PyTorch's")
+    fix = f"{in_shell(sys.executable)} -m compileall -q -j 0 {in_shell(source.parents[1])}"
+    return CheckResult(
+        "bytecode",
+        CheckStatus.NOTE,
+        "PyTorch has none, and no import may write it: each one compiles it, for seconds",
+        fix if owned else f"{fix}, as a user who may write there",
+    )
 
 
 def audio_decoder(_: CheckContext) -> CheckResult:

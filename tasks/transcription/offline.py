@@ -35,6 +35,7 @@ _WORK = ".work-"
 DECODER = (
     PROGRAM,
     "length_batching.py",
+    "depthwise.py",
     "encoder_runner.py",
     "folded_encoder.py",
     "folded_layers.py",

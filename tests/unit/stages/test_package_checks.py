@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import metadata
+import compileall
+import shlex
+import sys
+from importlib import metadata, util
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +17,7 @@ from tests.support.host_checks_cases import run_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tasks.stages.check_result import CheckContext, CheckResult
 
@@ -58,3 +62,26 @@ def test_nemo_is_held_against_the_matrix(
     found = package_checks.nemo(run_context())
     assert found.state is state
     assert says in found.says
+
+
+def test_packages_that_each_import_compiles_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where none may be written. The fix writes it; without PyTorch there is nothing to tell."""
+    source = tmp_path / "site packages" / "torch" / "__init__.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("x = 1\n")
+    spec = util.spec_from_file_location("torch", source)
+    monkeypatch.setattr(util, "find_spec", lambda _: spec)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert package_checks.bytecode(run_context()).says == "the first import writes PyTorch's"
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    found = package_checks.bytecode(run_context())
+    assert found.state is CheckStatus.NOTE
+    *command, folder = shlex.split(found.fix)
+    assert command == [sys.executable, "-m", "compileall", "-q", "-j", "0"]
+    # As that command does it, in this process.
+    assert compileall.compile_dir(folder, quiet=1)
+    assert package_checks.bytecode(run_context()).says == "PyTorch's is there"
+    monkeypatch.setattr(util, "find_spec", lambda _: None)
+    assert package_checks.bytecode(run_context()).state is CheckStatus.OK
