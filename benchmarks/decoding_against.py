@@ -67,7 +67,8 @@ class _Ours:
 
     def prepare_shapes(self) -> bool:
         """Have the next passes prepare each shape of a convolution; return whether they can."""
-        if (depthwise := sys.modules.get("depthwise")) is None:
+        depthwise: Any = sys.modules.get("depthwise")
+        if depthwise is None:
             return False
         depthwise.WORTH_PREPARING = 0
         return True

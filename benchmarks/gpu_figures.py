@@ -112,6 +112,7 @@ BENCHMARKS = (
         100,
         200,
     ),
+    GpuBenchmark("shapes", _module("depthwise_shapes"), 40, 120),
     GpuBenchmark("texts", _module("decoding_on_gpu", "--pieces", "texts", *_BUDGET), 170, 300),
     GpuBenchmark(
         "demo", _module("demo_against", "--rounds", "1", "--against", "{older}"), 300, 500

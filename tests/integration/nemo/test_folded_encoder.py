@@ -159,7 +159,7 @@ def test_a_set_begins_with_no_shape_convolved(
 
 def test_texts_are_those_of_nemos_encoder(base: Any, tmp_path: Path) -> None:
     """48 recordings, by batches of several; the log says which encoder it was."""
-    import decoding_pipeline  # type: ignore[import-not-found]
+    import decoding_pipeline
     from greedy_decoder import GreedyRecognizer
 
     draw = np.random.default_rng(11)
