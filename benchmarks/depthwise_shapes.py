@@ -1,4 +1,4 @@
-"""Depthwise convolutions of a folded encoder on a GPU: first and later calls, pixel or channel.
+"""Depthwise convolutions of a folded encoder on a GPU: first and later calls in two layouts.
 
     python -m benchmarks.depthwise_shapes --out FILE.json [--shapes 20]
 
@@ -24,67 +24,67 @@ from tasks.common import atomic_files
 from tasks.runtimes import hardware
 from tasks.runtimes.base import ENTRY
 
-WAYS = ("by_pixels", "by_channels")
+# Layouts of memory: a pixel's channels together, and each channel by itself.
+TOGETHER, APART = WAYS = ("channels_last", "contiguous_format")
 _TAPS = 9
 _BANDS = 40
 _STEADY_CALLS = 20
-# Bits, channels, whether of the subsampling, recordings and frames of the large shape: the layers
-# and the subsampling of the small bases and of the 617 M graph.
+# Number format, channels, whether of the subsampling, recordings and frames of the large shape: the
+# layers and the subsampling of the small bases and of the 617 M graph.
 _CASES = {
-    "layers, small": (32, 176, False, (128, 200)),
-    "subsampling, small": (32, 64, True, (128, 400)),
-    "layers, 617M": (16, 1024, False, (64, 190)),
-    "subsampling, 617M": (16, 256, True, (64, 760)),
-    "layers, 617M in 32 bits": (32, 1024, False, (64, 190)),
+    "layers, small": ("float32", 176, False, (128, 200)),
+    "subsampling, small": ("float32", 64, True, (128, 400)),
+    "layers, 617M": ("bfloat16", 1024, False, (64, 190)),
+    "subsampling, 617M": ("bfloat16", 256, True, (64, 760)),
+    "layers, 617M in 32 bits": ("float32", 1024, False, (64, 190)),
 }
 
 
 def work(way: str, shapes: int) -> None:
     """Be the process of one way; print what was found."""
-    # The measuring process holds no GPU.
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - the measuring process holds no GPU
 
     sys.path.insert(0, str(ENTRY))
-    import depthwise  # type: ignore[import-not-found]  # noqa: PLC0415
+    import depthwise  # type: ignore[import-not-found]  # noqa: PLC0415 - it imports torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cudnn.allow_tf32 = False
-    convolve = getattr(depthwise, way)
+    layout = getattr(torch, way)
 
     def wait() -> float:
         if device == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def timed(given: tuple[Any, ...], calls: int = 1) -> float:
+    def timed(arguments: tuple[Any, ...], calls: int = 1) -> float:
         started = wait()
         for _ in range(calls):
-            convolve(*given)
+            depthwise.convolve_in(layout, *arguments)
         return (wait() - started) * 1000 / calls
 
+    def make(
+        dtype: str, channels: int, rows: int, frames: int, *, subsampling: bool
+    ) -> tuple[Any, ...]:
+        size = (rows, frames, _BANDS) if subsampling else (rows, 1, frames)
+        taps = (3, 3) if subsampling else (1, _TAPS)
+        of = {"device": device, "dtype": getattr(torch, dtype)}
+        return (
+            torch.randn(*size, channels, **of),
+            torch.randn(channels, *taps, **of),
+            torch.randn(channels, **of),
+            (1, 1) if subsampling else (0, _TAPS // 2),
+            2 if subsampling else 1,
+        )
+
     found: dict[str, Any] = {}
-    for name, (bits, channels, subsampling, large) in _CASES.items():
-        dtype = torch.float32 if bits == 32 else torch.bfloat16  # noqa: PLR2004 - a width
-
-        def given(rows: int, frames: int, how: tuple[Any, ...]) -> tuple[Any, ...]:
-            dtype, channels, subsampling = how
-            size = (rows, frames, _BANDS) if subsampling else (rows, 1, frames)
-            taps = (3, 3) if subsampling else (1, _TAPS)
-            return (
-                torch.randn(*size, channels, device=device, dtype=dtype),
-                torch.randn(channels, *taps, device=device, dtype=dtype),
-                torch.randn(channels, device=device, dtype=dtype),
-                (1, 1) if subsampling else (0, _TAPS // 2),
-                2 if subsampling else 1,
-            )
-
+    for name, (dtype, channels, subsampling, large) in _CASES.items():
         draw = random.Random(3)  # noqa: S311 - shapes
-        how = (dtype, channels, subsampling)
         calls = []
         for _ in range(shapes):
-            one = given(draw.randint(8, 160), draw.randint(60, 320), how)
+            size = draw.randint(8, 160), draw.randint(60, 320)
+            one = make(dtype, channels, *size, subsampling=subsampling)
             calls.append((timed(one), timed(one)))
-        one = given(*large, how)
+        one = make(dtype, channels, *large, subsampling=subsampling)
         timed(one, 3)
         found[name] = {
             "first_ms": [round(first, 2) for first, _ in calls],
@@ -111,11 +111,11 @@ def main() -> None:
         done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
         report[way] = json.loads(done.stdout.splitlines()[-1])
     for name in _CASES:
-        pixels, channels = (report[way][name] for way in WAYS)
+        together, apart = report[TOGETHER][name], report[APART][name]
         print(
-            f"{name}: first call {statistics.median(pixels['first_ms']):.2f} ms by pixels, "
-            f"{statistics.median(channels['first_ms']):.2f} by channels; later "
-            f"{channels['steady_ms'] / pixels['steady_ms']:.1f} times by channels",
+            f"{name}: first call {statistics.median(together['first_ms']):.2f} ms together, "
+            f"{statistics.median(apart['first_ms']):.2f} apart; later "
+            f"{apart['steady_ms'] / together['steady_ms']:.1f} times apart",
             flush=True,
         )
     atomic_files.write_json(args.out, report)

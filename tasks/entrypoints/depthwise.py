@@ -41,9 +41,9 @@ def convolve(
         padding: zeros at both ends of rows and of columns.
         stride: of both.
     """
-    if h.is_cuda and not pays(h, kernel, stride):
-        return by_channels(h, kernel, bias, padding, stride)
-    return by_pixels(h, kernel, bias, padding, stride)
+    apart = h.is_cuda and not pays(h, kernel, stride)
+    layout = torch.contiguous_format if apart else torch.channels_last
+    return convolve_in(layout, h, kernel, bias, padding, stride)
 
 
 def pays(h: torch.Tensor, kernel: torch.Tensor, stride: int) -> bool:
@@ -53,30 +53,17 @@ def pays(h: torch.Tensor, kernel: torch.Tensor, stride: int) -> bool:
     return _convolved[shape] > WORTH_PREPARING
 
 
-def by_pixels(
+def convolve_in(
+    layout: torch.memory_format,
     h: torch.Tensor,
     kernel: torch.Tensor,
     bias: torch.Tensor,
     padding: tuple[int, int],
     stride: int,
 ) -> torch.Tensor:
-    """Convolve in the layout that the input has, as ``convolve`` says."""
-    weight = kernel.unsqueeze(1).to(memory_format=torch.channels_last)
-    made = functional.conv2d(
-        h.permute(0, 3, 1, 2), weight, bias, stride, padding, groups=len(kernel)
-    )
-    return made.permute(0, 2, 3, 1)
-
-
-def by_channels(
-    h: torch.Tensor,
-    kernel: torch.Tensor,
-    bias: torch.Tensor,
-    padding: tuple[int, int],
-    stride: int,
-) -> torch.Tensor:
-    """Convolve copies whose channels are apart, and lay the output out as ``by_pixels`` does."""
-    planes = h.permute(0, 3, 1, 2).contiguous()
-    made = functional.conv2d(planes, kernel.unsqueeze(1), bias, stride, padding, groups=len(kernel))
-    del planes  # a large one; what follows needs its memory
+    """Convolve as ``convolve`` does, in a layout of memory; the output has the input's."""
+    image = h.permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    weight = kernel.unsqueeze(1).contiguous(memory_format=layout)
+    made = functional.conv2d(image, weight, bias, stride, padding, groups=len(kernel))
+    del image  # a large one, where it is a copy; what follows needs its memory
     return made.permute(0, 2, 3, 1).contiguous()

@@ -103,22 +103,23 @@ def test_channel_by_channel_computes_what_nemos_computes(
     from folded_encoder import FoldedEncoder
 
     folded = FoldedEncoder(base.encoder, torch.float32)
-    layouts: dict[str, list[tuple[int, ...]]] = {"by_pixels": [], "by_channels": []}
+    way, strides = depthwise.convolve_in, []
 
-    def follow(name: str) -> Any:
-        way = getattr(depthwise, name)
+    def follow(layout: torch.memory_format) -> Any:
+        found: list[tuple[int, ...]] = []
+        strides.append(found)
 
-        def convolve(*given: Any) -> torch.Tensor:
-            made: torch.Tensor = way(*given)
-            layouts[name].append(made.stride())
+        def convolve(_: torch.memory_format, *given: Any) -> torch.Tensor:
+            made: torch.Tensor = way(layout, *given)
+            found.append(made.stride())
             return made
 
         return convolve
 
-    for name in layouts:
-        monkeypatch.setattr(depthwise, "by_pixels", follow(name))
+    for layout in (torch.channels_last, torch.contiguous_format):
+        monkeypatch.setattr(depthwise, "convolve_in", follow(layout))
         assert apart(base.encoder, folded) < TOLERANCE
-    assert layouts["by_channels"] == layouts["by_pixels"] != []
+    assert strides[0] == strides[1] != []
 
 
 def test_a_shape_is_prepared_once_it_was_convolved_often(monkeypatch: pytest.MonkeyPatch) -> None:
