@@ -4,12 +4,11 @@
 
 Each side is a process that holds one and the same 617 M Parakeet-TDT graph with random weights.
 They emit as many labels a frame as they may, and at nearly every frame: the worst case of the loop.
-``--max-symbols 1`` leaves 12 labels a second, some three times as many as speech has. A side loads,
-makes its graphs, and decodes everything twice, as a user does (``warm_up_s``). Ours then prepares
-each shape of a convolution (``preparing_s``). Then the sides take turns, pass by pass; the median
-counts. What ``transcribe()`` gets is done by hand: recordings sorted, batches of 256, 16-bit
-weights, loader processes. ``--tiny`` takes a small graph and few clips; that proves the benchmark,
-not the product.
+``--max-symbols 1`` leaves 12 labels a second, some three times as many as speech has. One side
+after the other loads, makes its graphs, and decodes everything twice (``warm_up_s``; a user pays
+the first). Then the sides take turns, pass by pass; the median counts. What ``transcribe()`` gets
+is done by hand: recordings sorted, batches of 256, 16-bit weights, loader processes. ``--tiny``
+takes a small graph and few clips; that proves the benchmark, not the product.
 """
 
 from __future__ import annotations
@@ -65,14 +64,6 @@ class _Ours:
         texts: list[str] = self.pipeline.transcribe(self.recognizer, paths, seconds, self.budget)
         return texts
 
-    def prepare_shapes(self) -> bool:
-        """Have the next passes prepare each shape of a convolution; return whether they can."""
-        depthwise: Any = sys.modules.get("depthwise")
-        if depthwise is None:
-            return False
-        depthwise.WORTH_PREPARING = 0
-        return True
-
     def describe(self) -> str:
         return f"{self.recognizer.describe()}; {self.budget}"
 
@@ -99,9 +90,6 @@ class _Transcribe:
             )
         texts = dict(zip(order, (getattr(one, "text", one) for one in answer), strict=True))
         return [texts[place] for place in range(len(paths))]
-
-    def prepare_shapes(self) -> bool:
-        return False
 
     def describe(self) -> str:
         return f"batches of {self.batch}, {self.loaders} loader processes, 16-bit weights on a GPU"
@@ -131,10 +119,6 @@ def work(side: str, tree: Path, folder: Path) -> None:
         started = time.monotonic()
         texts = decoder.decode(paths, seconds)
         told["warm_up_s"].append(round(time.monotonic() - started, 2))
-    if decoder.prepare_shapes():
-        started = time.monotonic()
-        texts = decoder.decode(paths, seconds)
-        told["preparing_s"] = round(time.monotonic() - started, 2)
     print(json.dumps({"answer": {**told, "how": decoder.describe()}}), flush=True)
     for _ in sys.stdin:
         started = time.monotonic()
@@ -213,10 +197,13 @@ def measure(args: argparse.Namespace, folder: Path, deadline: float) -> None:
         "sides": {},
     }
     trees = {OURS: _TREE, OLDER: args.against, TRANSCRIBE: _TREE}
-    sides = {side: _Process(side, tree, folder) for side, tree in trees.items() if tree}
+    sides: dict[str, _Process] = {}
     figures = report["sides"]
     try:
-        for side, process in list(sides.items()):
+        for side, tree in trees.items():
+            if tree is None:
+                continue
+            process = sides[side] = _Process(side, tree, folder)
             try:
                 figures[side] = {**process.answer(), "passes_s": []}
             except RuntimeError as ended:

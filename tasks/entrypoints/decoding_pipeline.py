@@ -21,8 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import depthwise  # type: ignore[import-not-found]  # lies beside this file
-import length_batching  # type: ignore[import-not-found]  # likewise
+import length_batching  # type: ignore[import-not-found]  # lies beside this file
 import torch
 from audio_reader import PLAIN, Reader, write_shifted  # type: ignore[import-not-found]  # likewise
 
@@ -211,7 +210,6 @@ class _DecodingRun:
 
     def run(self, undecoded: Sequence[Variant], budget: Any) -> None:  # noqa: ANN401
         """Decode these."""
-        depthwise.begin_set()
         shifts: dict[int, list[int]] = {}
         for place, shift in undecoded:
             shifts.setdefault(place, []).append(shift)

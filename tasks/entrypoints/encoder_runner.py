@@ -1,14 +1,16 @@
 """Which encoder decodes: NeMo's own modules, or the same folded for inference.
 
 Folding copies the weights. Where it cannot be done, or does not give what NeMo's modules give,
-they are run themselves, and the log says why.
+they are run themselves, and the log says why. Likewise PyTorch convolves where our own kernels
+cannot.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import folded_encoder  # type: ignore[import-not-found]  # lies beside this file
+import depthwise_kernels  # type: ignore[import-not-found]  # lies beside this file
+import folded_encoder  # type: ignore[import-not-found]  # likewise
 import onednn_linear  # type: ignore[import-not-found]  # likewise
 import torch
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 PREFIX = "Encoder: "
 """Begins the line that tells of a fallback, so that no reader of a log takes it for a fault."""
 _LONGEST_REASON = 300
+_CONVOLVED = "convolved by PyTorch, which prepares each shape"
 
 
 class EncoderRunner:
@@ -43,14 +46,41 @@ class EncoderRunner:
             self._try(self._fold)
 
     def _fold(self) -> None:
-        on_gpu = next(self._encoder.parameters()).is_cuda
-        packed = not on_gpu and self._dtype == torch.float32 and onednn_linear.is_available()
-        self.folded = folded_encoder.FoldedEncoder(self._encoder, self._dtype, packed=packed)
+        folded_encoder.require_known(self._encoder)
+        weight = next(self._encoder.parameters())
+        packed = (
+            not weight.is_cuda and self._dtype == torch.float32 and onednn_linear.is_available()
+        )
+        kernels = self._compile_kernels(weight.device) if weight.is_cuda else None
+        self.folded = folded_encoder.FoldedEncoder(
+            self._encoder, self._dtype, packed=packed, kernels=kernels
+        )
+
+    def _compile_kernels(self, device: torch.device) -> Any:  # noqa: ANN401 - DepthwiseKernels
+        """Compile the depthwise convolutions; None to leave them to PyTorch."""
+        convolution = self._encoder.layers[0].conv.depthwise_conv
+        channels = convolution.out_channels, self._encoder.pre_encode._conv_channels  # noqa: SLF001
+        try:
+            return depthwise_kernels.compile_kernels(
+                device, self._dtype, convolution.kernel_size[0], channels
+            )
+        except Exception as failed:  # noqa: BLE001 - NVRTC or a driver may lack anything
+            print(f"{PREFIX}{_CONVOLVED}: {_describe(failed)}", flush=True)
+            return None
 
     def check(self) -> None:
         """Compare both encoders; go on with NeMo's unless they are alike."""
+        if self.folded is not None and self.folded.how.kernels is not None:
+            try:
+                self._compare()
+            except folded_encoder.UnsuitableEncoderError as differs:
+                print(f"{PREFIX}{_CONVOLVED}: {differs}", flush=True)
+                self.folded.how = self.folded.how._replace(kernels=None)
         if self.folded is not None:
-            self._try(lambda: folded_encoder.check_alike(self._encoder, self.folded, self._dtype))
+            self._try(self._compare)
+
+    def _compare(self) -> None:
+        folded_encoder.check_alike(self._encoder, self.folded, self._dtype)
 
     def _try(self, do: Callable[[], None]) -> None:
         try:
@@ -59,10 +89,9 @@ class EncoderRunner:
             raise
         except Exception as failed:  # noqa: BLE001 - another release may lack what is looked for
             self.folded = None
-            reason = " ".join(f"{type(failed).__name__}: {failed}".split())[:_LONGEST_REASON]
             expected = isinstance(failed, folded_encoder.UnsuitableEncoderError)
             self._why_not = str(failed) if expected else type(failed).__name__
-            print(f"{PREFIX}as NeMo runs it, not folded: {reason}", flush=True)
+            print(f"{PREFIX}as NeMo runs it, not folded: {_describe(failed)}", flush=True)
 
     def __call__(
         self, features: torch.Tensor, counts: torch.Tensor
@@ -87,5 +116,11 @@ class EncoderRunner:
     def describe(self) -> str:
         """Describe the way for the log, or "" for NeMo's own without a reason."""
         if self.folded is not None:
-            return ", encoder folded"
+            on_gpu = next(self._encoder.parameters()).is_cuda
+            by_cudnn = on_gpu and self.folded.how.kernels is None
+            return ", encoder folded" + (f", {_CONVOLVED}" if by_cudnn else "")
         return f", encoder as NeMo runs it: {self._why_not}" if self._why_not else ""
+
+
+def _describe(failed: Exception) -> str:
+    return " ".join(f"{type(failed).__name__}: {failed}".split())[:_LONGEST_REASON]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from folded_layers import (  # type: ignore[import-not-found]  # lies beside this file
     SUBSAMPLING_STRIDE,
+    Extent,
     Settings,
     multiply,
     run_layer,
@@ -57,6 +58,7 @@ class FoldedEncoder:
         dtype: torch.dtype,
         *,
         packed: bool = False,
+        kernels: Any = None,  # noqa: ANN401 - a DepthwiseKernels
     ) -> None:
         """Fold an encoder's weights.
 
@@ -64,11 +66,12 @@ class FoldedEncoder:
             encoder: NeMo's, in 32 bits; stays as it is.
             dtype: to compute in.
             packed: whether to lay weights out for oneDNN, on a CPU.
+            kernels: the depthwise convolutions, as ``Settings`` has them.
 
         Raises:
             UnsuitableEncoderError: it is of another kind.
         """
-        _require_known(encoder)
+        require_known(encoder)
         self._dtype = dtype
         self._device: torch.device = next(encoder.parameters()).device
         self._layers_count = len(encoder.layers)
@@ -90,6 +93,7 @@ class FoldedEncoder:
             if self._device.type == "cuda" and dtype == torch.bfloat16
             else "products",
             packed=packed,
+            kernels=kernels,
         )
         self._step = encoder.subsampling_factor * ALIGNED
         self._layers: list[LayerWeights] = []
@@ -168,10 +172,11 @@ class FoldedEncoder:
         valid = frames[: h.shape[1]] < counts.unsqueeze(1)
         own = valid.unsqueeze(-1).to(h.dtype)
         masked = torch.zeros_like(valid, dtype=h.dtype).masked_fill_(~valid, _MASKED).unsqueeze(1)
+        extent = Extent(counts, own, masked)
         by_layer = zip(self._layers, self._positions_for(h.shape[1]), strict=True)
         with self.kernels():
             for weights, positions in by_layer:
-                h = run_layer(h, weights, positions, own, masked, self.how)
+                h = run_layer(h, weights, positions, extent, self.how)
         for last in self._out[1:]:
             h = multiply(h, *last, self.how)
         return h.transpose(1, 2), counts
@@ -193,7 +198,7 @@ class FoldedEncoder:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _require_known(encoder: Any) -> None:  # noqa: ANN401
+def require_known(encoder: Any) -> None:  # noqa: ANN401
     """Raise UnsuitableEncoderError unless the encoder is of the kind that is computed here."""
     if type(encoder) is not ConformerEncoder:
         raise UnsuitableEncoderError(f"{type(encoder).__name__} is no plain ConformerEncoder")

@@ -6,10 +6,9 @@ by a view instead of copies. Padding is masked where a valid frame could see it,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import depthwise  # type: ignore[import-not-found]  # lies beside this file
-import onednn_linear  # type: ignore[import-not-found]  # likewise
+import onednn_linear  # type: ignore[import-not-found]  # lies beside this file
 import torch
 from folded_weights import ALIGNED  # type: ignore[import-not-found]  # likewise
 from torch.nn import functional
@@ -29,20 +28,35 @@ class Settings(NamedTuple):
         padding: frames before and after, of the depthwise convolution.
         attention: "fused" (one kernel of PyTorch's, on a GPU) or "products".
         packed: whether weights of products are laid out for oneDNN, on a CPU.
+        kernels: a ``DepthwiseKernels``, on a GPU; None to convolve by PyTorch.
     """
 
     heads: int
     padding: tuple[int, int]
     attention: str = "products"
     packed: bool = False
+    kernels: Any = None
+
+
+class Extent(NamedTuple):
+    """How far each recording of a batch reaches.
+
+    Attributes:
+        counts: frames of each recording.
+        own: 1 where a frame is a recording's own and 0 beyond, (recordings, frames, 1).
+        masked: 0, or a large negative number beyond, (recordings, 1, frames).
+    """
+
+    counts: torch.Tensor
+    own: torch.Tensor
+    masked: torch.Tensor
 
 
 def run_layer(
     x: torch.Tensor,
     weights: LayerWeights,
     positions: torch.Tensor,
-    own: torch.Tensor,
-    masked: torch.Tensor,
+    extent: Extent,
     how: Settings,
 ) -> torch.Tensor:
     """Return a layer's output, (recordings, frames, dimensions).
@@ -51,8 +65,7 @@ def run_layer(
         x: likewise; may be overwritten.
         weights: of the layer.
         positions: projected, (heads, 2 * longest, size): from the furthest after to before.
-        own: 1 where a frame is a recording's own and 0 beyond, (recordings, frames, 1).
-        masked: 0, or a large negative number beyond, (recordings, 1, frames).
+        extent: of the recordings.
         how: to compute.
     """
     w = weights
@@ -62,12 +75,11 @@ def run_layer(
     h = _norm(x, w.norm_attention, w.norm_attention_bias)
     h = multiply(h, w.projections, w.projections_bias, how)
     attend = _attend_fused if how.attention == "fused" else _attend_by_products
-    x = _add_product(x, attend(h, positions, masked, how), w.out, w.out_bias, how)
+    x = _add_product(x, attend(h, positions, extent.masked, how), w.out, w.out_bias, how)
 
     h = _norm(x, w.norm_convolution, w.norm_convolution_bias)
-    h = functional.glu(multiply(h, w.gate, w.gate_bias, how), dim=-1)
-    h = _convolve(h.mul_(own), w.depthwise, w.depthwise_bias, how)
-    h = functional.silu(h, inplace=True)
+    h = multiply(h, w.gate, w.gate_bias, how)
+    h = gate_and_convolve(h, w.depthwise, w.depthwise_bias, extent, how)
     x = _add_product(x, h, w.mix, w.mix_bias, how)
 
     h = multiply(_norm(x, w.norm_2, w.norm_2_bias), w.up_2, w.up_2_bias, how, "swish")
@@ -173,24 +185,42 @@ def _attend_by_products(
     return together.reshape(rows, frames, width // 4)
 
 
-def _convolve(
-    h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, how: Settings
+def gate_and_convolve(
+    h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, extent: Extent, how: Settings
 ) -> torch.Tensor:
-    """Convolve each dimension over time, (recordings, frames, dimensions).
+    """Gate, convolve each dimension over time, and activate: (recordings, frames, dimensions).
 
     Args:
-        h: input.
+        h: (recordings, frames, 2 * dimensions); the second half gates the first.
         weight: (dimensions, taps).
         bias: (dimensions).
+        extent: of the recordings.
         how: to compute.
     """
     before, after = how.padding
-    image = h.unsqueeze(1)
+    if how.kernels is not None:
+        made: torch.Tensor = how.kernels.gate_and_convolve(h, extent.counts, weight, bias, before)
+        return made
+    h = functional.glu(h, dim=-1).mul_(extent.own).unsqueeze(1)
     if before != after:
-        image = functional.pad(image, (0, 0, before, after))
+        h = functional.pad(h, (0, 0, before, after))
     padding = before if before == after else 0
-    made: torch.Tensor = depthwise.convolve(image, weight.unsqueeze(1), bias, (0, padding))
-    return made.squeeze(1)
+    h = _convolve_together(h, weight.unsqueeze(1), bias, (0, padding)).squeeze(1)
+    return functional.silu(h, inplace=True)
+
+
+def _convolve_together(
+    h: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    padding: tuple[int, int],
+    stride: int = 1,
+) -> torch.Tensor:
+    """Convolve each channel where a pixel's channels lie together, (recordings, ..., channels)."""
+    image = h.permute(0, 3, 1, 2)
+    kernel = weight.unsqueeze(1).contiguous(memory_format=torch.channels_last)
+    made = functional.conv2d(image, kernel, bias, stride, padding, groups=len(kernel))
+    return made.permute(0, 2, 3, 1).contiguous()
 
 
 def subsample(
@@ -247,7 +277,21 @@ def _stride(h: torch.Tensor, stage: StageWeights, how: Settings, *, first: bool)
         patches = functional.pad(views, (0, -views.shape[-1] % ALIGNED))
         return multiply(patches, stage.strided, stage.strided_bias, how, "relu")
     kernel = stage.strided.view(-1, _SUBSAMPLING_TAPS, _SUBSAMPLING_TAPS)
-    made: torch.Tensor = depthwise.convolve(
-        h, kernel, stage.strided_bias, (1, 1), SUBSAMPLING_STRIDE
-    )
-    return made
+    return halve(h, kernel, stage.strided_bias, how)
+
+
+def halve(
+    image: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, how: Settings
+) -> torch.Tensor:
+    """Halve frames and bands of each channel: (recordings, frames, bands, channels).
+
+    Args:
+        image: likewise.
+        kernel: (channels, 3, 3).
+        bias: (channels).
+        how: to compute.
+    """
+    if how.kernels is not None:
+        made: torch.Tensor = how.kernels.halve(image, kernel, bias)
+        return made
+    return _convolve_together(image, kernel, bias, (1, 1), SUBSAMPLING_STRIDE)

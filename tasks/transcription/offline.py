@@ -35,7 +35,8 @@ _WORK = ".work-"
 DECODER = (
     PROGRAM,
     "length_batching.py",
-    "depthwise.py",
+    "depthwise.cu",
+    "depthwise_kernels.py",
     "encoder_runner.py",
     "folded_encoder.py",
     "folded_layers.py",

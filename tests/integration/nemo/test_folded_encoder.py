@@ -94,73 +94,9 @@ def test_both_ways_of_attention_agree() -> None:
     assert torch.allclose(by_products, fused, atol=1e-5)
 
 
-def test_channel_by_channel_computes_what_nemos_computes(
-    base: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As a GPU convolves a shape that is new to it; what follows finds the same layout."""
-    import depthwise  # type: ignore[import-not-found]
-    import torch
-    from folded_encoder import FoldedEncoder
-
-    folded = FoldedEncoder(base.encoder, torch.float32)
-    way, strides = depthwise.convolve_in, []
-
-    def follow(layout: torch.memory_format) -> Any:
-        found: list[tuple[int, ...]] = []
-        strides.append(found)
-
-        def convolve(_: torch.memory_format, *given: Any) -> torch.Tensor:
-            made: torch.Tensor = way(layout, *given)
-            found.append(made.stride())
-            return made
-
-        return convolve
-
-    for layout in (torch.channels_last, torch.contiguous_format):
-        monkeypatch.setattr(depthwise, "convolve_in", follow(layout))
-        assert apart(base.encoder, folded) < TOLERANCE
-    assert strides[0] == strides[1] != []
-
-
-def test_a_shape_is_prepared_once_it_was_convolved_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each shape by itself, and anew in each set: what was decoded before changes no text."""
-    import depthwise
-    import torch
-
-    kernel = torch.ones(4, 1, 9)
-    one, other = torch.ones(2, 1, 10, 4), torch.ones(2, 1, 11, 4)
-    monkeypatch.setattr(depthwise, "WORTH_PREPARING", 2 * one.numel())
-    depthwise.begin_set()
-    assert [depthwise.pays(one, kernel, 1) for _ in range(4)] == [False, False, True, True]
-    assert not depthwise.pays(other, kernel, 1)
-    assert not depthwise.pays(one, kernel, 2)
-    depthwise.begin_set()
-    assert not depthwise.pays(one, kernel, 1)
-
-
-def test_a_set_begins_with_no_shape_convolved(
-    base: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever the process decoded before."""
-    import decoding_pipeline  # type: ignore[import-not-found]
-    import depthwise
-    import torch
-    from greedy_decoder import GreedyRecognizer
-
-    path = tmp_path / "one.wav"
-    soundfile.write(path, np.zeros(factories.RATE), factories.RATE, subtype="PCM_16")
-    ours = GreedyRecognizer(base)
-    budget = decoding_pipeline.prepare(ours, 1.0)
-    shape = (torch.ones(2, 1, 10, 4), torch.ones(4, 1, 9), 1)
-    monkeypatch.setattr(depthwise, "WORTH_PREPARING", 2 * shape[0].numel())
-    assert [depthwise.pays(*shape) for _ in range(3)] == [False, False, True]
-    decoding_pipeline.transcribe(ours, [str(path)], [1.0], budget)
-    assert not depthwise.pays(*shape)
-
-
 def test_texts_are_those_of_nemos_encoder(base: Any, tmp_path: Path) -> None:
     """48 recordings, by batches of several; the log says which encoder it was."""
-    import decoding_pipeline
+    import decoding_pipeline  # type: ignore[import-not-found]
     from greedy_decoder import GreedyRecognizer
 
     draw = np.random.default_rng(11)
