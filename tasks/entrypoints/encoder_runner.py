@@ -73,8 +73,11 @@ class EncoderRunner:
         if self.folded is not None and self.folded.how.kernels is not None:
             try:
                 self._compare()
-            except folded_encoder.UnsuitableEncoderError as differs:
-                print(f"{PREFIX}{_CONVOLVED}: {differs}", flush=True)
+                return
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as failed:  # noqa: BLE001 - a driver may refuse to start them
+                print(f"{PREFIX}{_CONVOLVED}: {_describe(failed)}", flush=True)
                 self.folded.how = self.folded.how._replace(kernels=None)
         if self.folded is not None:
             self._try(self._compare)

@@ -223,7 +223,7 @@ def encoder() -> Any:
     return restore(str(embedded_path()), "cpu").encoder
 
 
-def test_pytorch_convolves_where_the_kernels_are_wrong(
+def test_pytorch_convolves_where_the_kernels_are_wrong_or_do_not_start(
     kernels: Any, encoder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The encoder stays folded, and the log says what differs and by how much."""
@@ -246,6 +246,16 @@ def test_pytorch_convolves_where_the_kernels_are_wrong(
         f"{encoder_runner.PREFIX}convolved by PyTorch, which prepares each shape"
     )
     assert "it differs by 0." in told
+    assert runner.folded.how.kernels is None
+    assert runner.describe() == ", encoder folded"
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("CUDA_ERROR_INVALID_VALUE")
+
+    monkeypatch.setattr(right, "gate_and_convolve", refuse)
+    runner.folded.how = runner.folded.how._replace(kernels=right)
+    runner.check()
+    assert "RuntimeError: CUDA_ERROR_INVALID_VALUE" in capsys.readouterr().out
     assert runner.folded.how.kernels is None
     assert runner.describe() == ", encoder folded"
 
