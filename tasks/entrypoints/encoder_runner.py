@@ -73,12 +73,13 @@ class EncoderRunner:
         if self.folded is not None and self.folded.how.kernels is not None:
             try:
                 self._compare()
-                return
             except torch.OutOfMemoryError:
                 raise
             except Exception as failed:  # noqa: BLE001 - a driver may refuse to start them
                 print(f"{PREFIX}{_CONVOLVED}: {_describe(failed)}", flush=True)
                 self.folded.how = self.folded.how._replace(kernels=None)
+            else:
+                return
         if self.folded is not None:
             self._try(self._compare)
 
