@@ -9,8 +9,10 @@ beyond finds it, and whoever writes there is found.
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +25,8 @@ sys.path.insert(0, str(ENTRY))
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+pytestmark = pytest.mark.needs("g++")
 
 GUARD = 512
 # What CUDA has and C has not, and a kernel's threads one after the other.
@@ -187,6 +190,49 @@ def test_what_is_no_number_stays_none(kernels: Any) -> None:
     weight = torch.ones(2, 3, 3, dtype=torch.bfloat16)
     made = kernels(torch.bfloat16, 9).halve(image, weight, weight[:, 0, 0])
     assert made.isnan().all()
+
+
+BY_NVRTC = """
+import sys
+
+import depthwise_kernels
+import torch
+from cuda.bindings import nvrtc
+
+for dtype in (torch.float32, torch.bfloat16):
+    text = depthwise_kernels.source(dtype, 9).encode()
+    error, program = nvrtc.nvrtcCreateProgram(text, b"depthwise.cu", 0, [], [])
+    (error,) = nvrtc.nvrtcCompileProgram(program, 0, [])
+    _, size = nvrtc.nvrtcGetProgramLogSize(program)
+    log = b"  " * size
+    nvrtc.nvrtcGetProgramLog(program, log)
+    assert error == nvrtc.nvrtcResult.NVRTC_SUCCESS, log
+    _, size = nvrtc.nvrtcGetPTXSize(program)
+    ptx = b"  " * size
+    nvrtc.nvrtcGetPTX(program, ptx)
+    assert b".entry gate_and_convolve" in ptx and b".entry halve" in ptx, ptx
+    # What does not fit into registers would be read from the GPU's memory again and again.
+    assert b".local" not in ptx, ptx
+"""
+
+
+@pytest.mark.needs("nvrtc")
+def test_the_kernels_compile_for_a_gpu() -> None:
+    """By NVRTC as NeMo calls it, without a GPU; a thread's arrays stay in registers."""
+    folder = os.environ["FLYWHEEL_NVRTC"]
+    libraries = {str(found.parent) for found in Path(folder).rglob("libnvrtc.so*")}
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(ENTRY), folder]),
+        "LD_LIBRARY_PATH": os.pathsep.join(libraries),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", BY_NVRTC],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("kind", ["ctc", "tdt"])
