@@ -11,10 +11,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from asr_flywheel.rehearsal_commands import (
+    LIMIT_S,
     Commands,
     FailedError,
     RehearsalPlan,
@@ -66,9 +68,9 @@ def rehearse(
     lock, programs = Lock(), StartedPrograms()
     now = record
 
-    def do(step: RehearsalStep) -> None:
+    def do(step: RehearsalStep, at_once: int = 1) -> None:
         nonlocal now
-        result = _run_step(plan, step, programs)
+        result = _run_step(plan, step, Commands(plan, step.name, programs, at_once))
         if programs.is_stopped:
             return  # its programs were ended: this is no failure of the step
         with lock:
@@ -85,7 +87,8 @@ def rehearse(
                 do(step)
         else:
             with ThreadPoolExecutor(plan.jobs) as pool, _ended_with_us(programs):
-                list(pool.map(do, group))
+                at_once = min(plan.jobs, len(group))
+                list(pool.map(partial(do, at_once=at_once), group))
     now = replace(now, finished=rehearsal.now())
     save(plan, now)
     return now
@@ -116,7 +119,7 @@ def _group_steps(steps: Sequence[RehearsalStep]) -> Iterator[list[RehearsalStep]
         yield group
 
 
-def _run_step(plan: RehearsalPlan, step: RehearsalStep, programs: StartedPrograms) -> StepResult:
+def _run_step(plan: RehearsalPlan, step: RehearsalStep, commands: Commands) -> StepResult:
     """Run one step; turn whatever goes wrong in it into its result."""
     started = time.monotonic()
 
@@ -124,9 +127,7 @@ def _run_step(plan: RehearsalPlan, step: RehearsalStep, programs: StartedProgram
         return StepResult(step.name, state, round(time.monotonic() - started, 1), **fields)
 
     try:
-        return result(
-            StepStatus.PASSED, figures=step.run(plan, Commands(plan, step.name, programs))
-        )
+        return result(StepStatus.PASSED, figures=step.run(plan, commands))
     except SkippedError as skipped:
         return result(StepStatus.SKIPPED, reason=str(skipped))
     except FailedError as failed:
@@ -201,8 +202,14 @@ def jobs_for(host: Hardware) -> int:
 
 
 def plan_here(
-    out: Path, base: Path | None, image: str | None, jobs: int | None, *, trust: bool = False
+    out: Path,
+    base: Path | None,
+    image: str | None,
+    jobs: int | None,
+    *,
+    trust: bool = False,
+    limit_s: float = LIMIT_S,
 ) -> RehearsalPlan:
     """Make the plan for this machine."""
     host = hardware.detect()
-    return RehearsalPlan(out, host, base, image, jobs or jobs_for(host), trust)
+    return RehearsalPlan(out, host, base, image, jobs or jobs_for(host), trust, limit_s)

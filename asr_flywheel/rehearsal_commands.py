@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from tasks.runtimes.hardware import Hardware
 
-LIMIT_S = 420.0
-"""Of one command: a step that hangs ends, and the next ones go on."""
+LIMIT_S = 600.0
+"""Of a command that runs alone: a step that hangs ends, and the next ones go on."""
 
 
 class SkippedError(Exception):
@@ -56,6 +56,7 @@ class RehearsalPlan:
         image: of the container runtime; None for the local runtime.
         trust: whether the user's base may hold more than weights.
         jobs: steps at a time, once doctor is done; a lock lets one job at a time on a GPU.
+        limit_s: seconds of a command that runs alone; beside other steps each of them adds as many.
     """
 
     out: Path
@@ -64,6 +65,7 @@ class RehearsalPlan:
     image: str | None = None
     jobs: int = 1
     trust: bool = False
+    limit_s: float = LIMIT_S
     speech_lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     @property
@@ -171,16 +173,23 @@ class Commands:
     Attributes:
         plan: of the rehearsal.
         step: its name.
+        at_once: how many steps run at a time, this one included.
     """
 
     plan: RehearsalPlan
     step: str
     programs: StartedPrograms = field(default_factory=StartedPrograms)
+    at_once: int = 1
     _log: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self._log = self.plan.out / "logs" / f"{self.step}.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def limit_s(self) -> float:
+        """Seconds that one command may take: it may wait for the GPU while all others use it."""
+        return self.plan.limit_s * self.at_once
 
     def flywheel(self, *arguments: str | Path) -> str:
         """Run an `asr-flywheel` command to its end and return what it printed.
@@ -196,7 +205,7 @@ class Commands:
         Raises:
             FailedError: it did not end with exit code 0.
         """
-        code, printed = self.wait(self.start(*arguments), LIMIT_S)
+        code, printed = self.wait(self.start(*arguments), self.limit_s)
         if code != 0:
             raise FailedError(rehearsal.failure(printed, code))
         return printed
@@ -232,7 +241,8 @@ class Commands:
             code = program.process.wait(limit_s)
         except subprocess.TimeoutExpired as timeout:
             program.end()
-            raise FailedError(Failure("TimeoutExpired"), f"ran over {limit_s:.0f} s") from timeout
+            reason = f"ran over {limit_s:.0f} s; --limit-s allows more"
+            raise FailedError(Failure("TimeoutExpired"), reason) from timeout
         finally:
             program.end()
         return code, self._read_output(program)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr_flywheel.rehearsal_commands import (
-    LIMIT_S,
     Commands,
     FailedError,
     RehearsalPlan,
@@ -50,7 +49,7 @@ def _run_doctor(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     started = commands.start(
         "-m", "asr_flywheel", "doctor", "--base", base, "--json", "--dir", plan.out, *plan.runtime
     )
-    code, printed = commands.wait(started, LIMIT_S)
+    code, printed = commands.wait(started, commands.limit_s)
     document = _parse_last_json(printed)
     if document is None:
         raise FailedError(rehearsal.failure(printed, code))
@@ -123,7 +122,7 @@ def _run_resume(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
     line = _run_line(plan, cycle, base, _RESUME_EPOCHS, general=False)
     program = commands.start("-m", "asr_flywheel", *line)
-    deadline = time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + commands.limit_s
     try:
         while (epochs := _count_finished_epochs(cycle)) < _WAITS_FOR_CHECKPOINT:
             if program.process.poll() is not None or time.monotonic() > deadline:

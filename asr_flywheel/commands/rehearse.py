@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from asr_flywheel.options import EXIT_FAILED
+from asr_flywheel.rehearsal_commands import LIMIT_S
 
 app = typer.Typer()
 
@@ -39,6 +40,14 @@ def rehearse(
             min=1, help="Steps at a time; else by the cores. One job at a time is on a GPU."
         ),
     ] = None,
+    limit_s: Annotated[
+        float,
+        typer.Option(
+            "--limit-s",
+            min=1,
+            help="Seconds of one command, for each step at a time; what takes longer is ended.",
+        ),
+    ] = LIMIT_S,
 ) -> None:
     """Rehearse on this machine: doctor, whole cycles, a stop and a resume. Exit 1: a step failed.
 
@@ -53,7 +62,7 @@ def rehearse(
     if base is not None and not base.expanduser().is_file():
         raise InputError(f"--base {base}: no such file. Fix: name a .nemo file.")
     own = None if base is None else base.expanduser().resolve()
-    plan = runner.plan_here(out.absolute(), own, image, jobs, trust=trust)
+    plan = runner.plan_here(out.absolute(), own, image, jobs, trust=trust, limit_s=limit_s)
     earlier = rehearsal.read(plan.record_path) if resume and plan.record_path.is_file() else None
     wanted = runner.choose(plan, only or [], earlier)
     for step in wanted:

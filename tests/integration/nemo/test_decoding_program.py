@@ -25,15 +25,17 @@ def test_every_file_that_decodes_names_the_hypotheses() -> None:
     files, left = set(), [PROGRAM]
     while left:
         files.add(name := left.pop())
-        tree = ast.parse((ENTRY / name).read_text())
-        imported = {
-            alias.name
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Import)
-            for alias in node.names
-        } | {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        found = {f"{one}.py" for one in imported if (ENTRY / f"{one}.py").is_file()}
-        left += sorted(found - files)
+        if not name.endswith(".py"):
+            continue
+        named = set()
+        for node in ast.walk(ast.parse((ENTRY / name).read_text())):
+            if isinstance(node, ast.Import):
+                named |= {f"{alias.name}.py" for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                named.add(f"{node.module}.py")
+            elif isinstance(node, ast.Constant) and str(node.value).endswith(".cu"):
+                named.add(str(node.value))
+        left += sorted({one for one in named if (ENTRY / one).is_file()} - files)
     assert set(DECODER) == files
 
 

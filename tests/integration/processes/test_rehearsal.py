@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asr_flywheel import rehearsal as runner
-from asr_flywheel import rehearsal_commands
 from asr_flywheel.rehearsal_commands import Commands, FailedError, RehearsalPlan, SkippedError
 from tasks.records.rehearsal import Failure, StepStatus
 from tests.support.rehearsal_cases import plan, step
@@ -65,13 +64,31 @@ def test_a_failed_step_is_recorded_and_the_next_ones_go_on(tmp_path: Path) -> No
     assert "secret of a user" in (here.out / "logs" / "0.log").read_text()
 
 
-def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its own name in the record."""
-    monkeypatch.setattr(rehearsal_commands, "LIMIT_S", 0.5)
-    commands = Commands(plan(tmp_path), "demo")
+def test_a_command_that_hangs_is_ended(tmp_path: Path) -> None:
+    """With its own name in the record, and the option that allows more."""
+    commands = Commands(replace(plan(tmp_path), limit_s=1), "demo")
     with pytest.raises(FailedError) as failed:
         commands.program("-c", "import time; time.sleep(60)")
     assert failed.value.failure == Failure("TimeoutExpired")
+    assert failed.value.reason == "ran over 1 s; --limit-s allows more"
+
+
+def test_steps_at_a_time_may_wait_for_each_other(tmp_path: Path) -> None:
+    """One job at a time is on a GPU, so a step that runs beside two has three times the seconds."""
+    limits: dict[str, float] = {}
+
+    def notes(_: RehearsalPlan, commands: Commands) -> dict[str, Any]:
+        limits[commands.step] = commands.limit_s
+        return {}
+
+    here = replace(plan(tmp_path / "out"), jobs=3, limit_s=7.0)
+    first = replace(step("doctor", notes), alone=True)
+    later = [step(str(n), notes) for n in range(5)]
+    assert runner.rehearse(here, runner.begin(here), [first, *later]).ok
+    assert limits == {"doctor": 7.0} | dict.fromkeys("01234", 21.0)
+    alone = replace(here, jobs=1)
+    runner.rehearse(alone, runner.begin(alone), later)
+    assert limits["0"] == 7.0
 
 
 def test_a_stopped_rehearsal_ends_the_programs_of_its_threads(tmp_path: Path) -> None:
