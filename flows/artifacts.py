@@ -92,12 +92,14 @@ def warnings(lines: Sequence[str]) -> None:
 
 
 def general(found: GeneralSet) -> None:
-    """What guards, what chooses, and what is replayed."""
+    """What guards, what chooses, and what training hears."""
     kind = "synthetic sentences" if found.synthetic else "sentences"
     chooses = f", {len(found.choosing)} more choose" if found.choosing else ""
-    replayed = f", {len(found.replay)} more replayed in training" if found.replay else ""
+    heard = f", {len(found.replay)} more replayed in training" if found.replay else ""
+    if found.distilled:
+        heard += f", {len(found.distilled)} teach the base's outputs"
     print_stage(
-        "general", f"{len(found.guardrail)} {kind} guard against forgetting{chooses}{replayed}"
+        "general", f"{len(found.guardrail)} {kind} guard against forgetting{chooses}{heard}"
     )
 
 

@@ -38,7 +38,6 @@ def cross_fit(
     shifts = run.shifts(len(rows.rows))
     variants = DecodedVariants(shifts, {}, {})
     known = known_recordings(run, rows)
-    replay = () if general is None else general.replay
     by_number = {row.utterance.row: row for row in rows.rows}
     before: list[Hypothesis] = []
     after: list[Hypothesis] = []
@@ -48,7 +47,7 @@ def cross_fit(
         config.folds,
         config.seed,
         known,
-        replay,
+        general,
         by_term=config.hold_out_terms,
         selection=config.selection,
         disjoint=config.disjoint,

@@ -151,7 +151,7 @@ def split_rows(run: CycleRun, rows: PreflightResult, general: GeneralSet | None)
         config.validation_fraction,
         config.seed,
         known_recordings(run, rows),
-        () if general is None else general.replay,
+        general,
         by_term=config.hold_out_terms,
         selection=config.selection,
         disjoint=config.disjoint,

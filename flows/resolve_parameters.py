@@ -103,6 +103,12 @@ def full_recipe(config: CycleConfig) -> Recipe:
             f"checkpoint, and there are {changed.epochs} epochs. Fix: keep fewer, or train more "
             "epochs."
         )
+    if changed.distillation and not config.checks_forgetting:
+        raise InputError(
+            f"recipe {changed.name!r} teaches the base's outputs on general English, and "
+            f"{name_of('general')} none has no sentences. Fix: leave {name_of('general')} out, or "
+            "take a recipe without distillation, such as verified."
+        )
     return changed
 
 
@@ -131,10 +137,15 @@ def recipe_on(
             "Fix: leave it out."
         )
     recipe = _batch_on(config, hardware, durations)
-    if config.compile == "on" and recipe.frozen_share:
+    if config.compile == "on" and not recipe.compilable:
+        why = (
+            "leaves lower layers untrained, and only a whole encoder is compiled"
+            if recipe.frozen_share
+            else "hears general sentences besides, of which the compiled layers know no shapes"
+        )
         raise InputError(
-            f"{name_of('compile')} on: recipe {recipe.name!r} leaves lower layers untrained, and "
-            "only a whole encoder is compiled. Fix: leave it out, or take another recipe."
+            f"{name_of('compile')} on: recipe {recipe.name!r} {why}. Fix: leave it out, or take "
+            "another recipe."
         )
     return _compiled_on(recipe, config, hardware, durations, parameters)
 

@@ -93,7 +93,7 @@ def train_and_choose(
         divided = general.with_replay(spare[:more]) if more else general
         if more:
             artifacts.general(divided)
-        changed = prepare.with_replay(data, rows, divided.replay)
+        changed = prepare.with_replay(data, rows, divided)
         run.tracker.training = remedy_name(first, len(attempts))
         trained = _train_once(run, further.recipe, rows, changed, divided)
         attempts.append(trained.attempt(further.remedy))

@@ -224,4 +224,5 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None, general: Path
         replay=replay,
         longest=recipe.max_duration,
         chooses=run.chooses_by_general,
+        distills=bool(recipe.distillation),
     )

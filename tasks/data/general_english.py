@@ -1,9 +1,10 @@
-"""Divide general English: sentences that guard, that choose, and that are replayed in training.
+"""Divide general English: sentences that guard, that choose, and that training hears.
 
 The set is a manifest of ordinary sentences. None of those that the guardrail decodes is trained on
 or chooses anything. A quarter of them, always the same by the recordings' hashes, chooses the
-mixture that is shipped. With a replay share, sentences of one half of the set are mixed into
-training as a remedy against forgetting; all others are divided so.
+mixture that is shipped. Against forgetting, training may hear sentences of one half of the set, and
+all others are divided so: with a replay share some are rows that are trained on, and a recipe with
+distillation takes up to a third of the set.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tasks.data.sibling_rows import shares_any, spans_of
 from tasks.data.source_spans import SpanIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from tasks.data.preflight import CheckedRow
@@ -27,6 +28,8 @@ SYNTHETIC = "synthetic"
 """The field of a row that says so."""
 FEWEST_SENTENCES = 20
 """Fewer sentences than this cannot show whether a limit was kept."""
+# Their features and the base's outputs stay in memory, about a megabyte of ten seconds.
+_MOST_DISTILLED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +39,25 @@ class GeneralSet:
     Attributes:
         guardrail: decoded by base and tuned model, never trained on.
         replay: mixed into training; empty unless asked for.
+        distilled: on which training teaches the base's own outputs; empty unless asked for.
         choosing: decoded by the mixtures; empty where nothing is chosen.
     """
 
     guardrail: tuple[CheckedRow, ...]
     replay: tuple[CheckedRow, ...] = ()
     choosing: tuple[CheckedRow, ...] = ()
+    distilled: tuple[CheckedRow, ...] = ()
 
     def __post_init__(self) -> None:
-        if recordings(self.guardrail) & recordings((*self.replay, *self.choosing)):
+        if recordings(self.guardrail) & recordings((*self.heard, *self.choosing)):
             raise ValueError("a sentence of the guardrail is trained on or chooses")
+        if recordings(self.heard) & recordings(self.choosing):
+            raise ValueError("a sentence that chooses is trained on")
+
+    @property
+    def heard(self) -> tuple[CheckedRow, ...]:
+        """The sentences that training hears, in whichever way."""
+        return (*self.replay, *self.distilled)
 
     @property
     def synthetic(self) -> bool:
@@ -70,7 +82,7 @@ class GeneralSet:
         Args:
             seen_before: recordings that the base has learnt or was chosen by; they guard nothing.
         """
-        known = seen_before | _sharing(self.choosing, self.replay)
+        known = seen_before | _sharing(self.choosing, self.heard)
         back = [row for row in self.choosing if row.audio_sha256 not in known]
         guards = sorted((*self.guardrail, *back), key=lambda row: _rank(row.audio_sha256))
         return replace(self, guardrail=tuple(guards), choosing=())
@@ -97,8 +109,9 @@ def divide(
     longest: float,
     seen_before: frozenset[str] = frozenset(),
     chooses: bool = False,
+    distills: bool = False,
 ) -> GeneralSet:
-    """Divide a set into guardrail, choosing share and replay.
+    """Divide a set into guardrail, choosing share, replay and what is distilled.
 
     Args:
         manifest: the set's manifest, for messages.
@@ -107,7 +120,8 @@ def divide(
         replay: sentences that are wanted for training.
         longest: seconds; a longer sentence is not trained on.
         seen_before: recordings that the base has learnt or was chosen by; they guard nothing.
-        chooses: whether a quarter of what is not replayed chooses the mixture.
+        chooses: whether a quarter of what training does not hear chooses the mixture.
+        distills: whether training teaches the base's outputs on a third of the set.
 
     Raises:
         InputError: the set shares a recording with the cycle, or has too few sentences.
@@ -124,7 +138,7 @@ def divide(
             f"{manifest}: {len(shared)} of its recordings are in the cycle too, such as {name}; "
             "what is trained on guards nothing. Fix: remove them from the general set."
         )
-    half = len(ranked) // 2 if replay else 0
+    half = len(ranked) // 2 if replay or distills else 0
     pool = [row for row in ranked[:half] if (row.utterance.duration or 0.0) <= longest]
     if replay > len(pool):
         raise InputError(
@@ -133,7 +147,9 @@ def divide(
             "Fix: lower the replay share, or give a larger set."
         )
     replayed = pool[:replay]
-    left = recordings(ranked) - recordings(replayed) - _sharing(ranked, replayed)
+    distilled = _distilled(manifest, pool[replay:], len(ranked)) if distills else ()
+    heard = (*replayed, *distilled)
+    left = recordings(ranked) - recordings(heard) - _sharing(ranked, heard)
     others = [row for row in ranked if row.audio_sha256 in left]
     choosing = [row for row in others if chooses and _chooses(row.audio_sha256)]
     guards = left - recordings(choosing) - _sharing(others, choosing) - seen_before
@@ -144,7 +160,26 @@ def divide(
             f"{agreed(len(guardrail), 'is', 'are')} left to guard with, fewer than "
             f"{FEWEST_SENTENCES}. Fix: give a larger set of general English."
         )
-    return GeneralSet(tuple(guardrail), tuple(replayed), tuple(choosing))
+    return GeneralSet(tuple(guardrail), tuple(replayed), tuple(choosing), distilled)
+
+
+def _distilled(
+    manifest: Path, pool: Sequence[CheckedRow], sentences: int
+) -> tuple[CheckedRow, ...]:
+    """Take a third of a set's sentences out of those that training may hear.
+
+    Raises:
+        InputError: these are too few to stand for general English.
+    """
+    found = tuple(pool[: min(sentences // 3, _MOST_DISTILLED)])
+    if len(found) < FEWEST_SENTENCES:
+        raise InputError(
+            f"{manifest}: {counted(len(found), 'sentence')} {agreed(len(found), 'is', 'are')} left "
+            f"on which the base's outputs could be taught, fewer than {FEWEST_SENTENCES}. Fix: "
+            f"give a larger set of general English, or a recipe without distillation, such as "
+            "verified."
+        )
+    return found
 
 
 def _sharing(rows: Iterable[CheckedRow], others: Iterable[CheckedRow]) -> frozenset[str]:

@@ -1,7 +1,8 @@
 """The copies of the manifest: train.jsonl, selection.jsonl and validation.jsonl.
 
 Training reads the first; checkpoint and mixture are chosen on the second; the third judges, and
-nothing that trains or chooses reads it. They stand beside the manifest, which itself is never
+nothing that trains or chooses reads it. Where a recipe teaches the base's own outputs on general
+sentences, distillation.jsonl has these. They stand beside the manifest, which itself is never
 edited. Their text is in the base's writing style and their audio paths resolve where training runs.
 """
 
@@ -55,6 +56,9 @@ class TrainingSet:
         held_out_recordings: content hashes of the recordings that judge.
         replayed: rows of general English at the end of train.jsonl; see
             tasks/data/general_english.py.
+        distillation: path of distillation.jsonl, general English on which the base's outputs are
+            taught; None without such.
+        distilled: its rows.
     """
 
     train: Path
@@ -64,6 +68,8 @@ class TrainingSet:
     content: str
     trained_recordings: frozenset[str] = frozenset()
     replayed: int = 0
+    distillation: Path | None = None
+    distilled: int = 0
     selection: Path | None = None
     selection_recordings: frozenset[str] = frozenset()
     held_out_recordings: frozenset[str] = frozenset()
@@ -188,8 +194,9 @@ def write_training_set(
     split: Split,
     locate: Callable[[CheckedRow], str] = lambda row: str(row.audio),
     replay: Sequence[CheckedRow] = (),
+    distilled: Sequence[CheckedRow] = (),
 ) -> TrainingSet:
-    """Write train.jsonl, validation.jsonl and, where rows choose, selection.jsonl.
+    """Write train.jsonl, validation.jsonl and, where there are such rows, the other two files.
 
     Args:
         folder: where they go: the cycle's, beside the manifest, or a fold's.
@@ -197,26 +204,35 @@ def write_training_set(
         split: which row goes where.
         locate: gives a row's audio path where training runs; the absolute path by default.
         replay: rows of general English that are trained on too.
+        distilled: rows of general English on which the base's outputs are taught.
     """
     by_number = {row.utterance.row: row for row in rows}
     train = [*(by_number[number] for number in split.train), *replay]
     validation = [by_number[number] for number in split.validation]
     chosen = [by_number[number] for number in split.selection]
-    paths = {name: folder / f"{name}.jsonl" for name in ("train", "validation", "selection")}
-    for name, side in (("train", train), ("validation", validation), ("selection", chosen)):
+    sides = {
+        "train": train,
+        "validation": validation,
+        "selection": chosen,
+        "distillation": distilled,
+    }
+    paths = {name: folder / f"{name}.jsonl" for name in sides}
+    for name, side in sides.items():
         if side:
             manifest.write_manifest(paths[name], (_training_row(row, locate) for row in side))
-    if not chosen:
-        # Of an earlier run; its rows may be trained on in this one.
-        paths["selection"].unlink(missing_ok=True)
+        elif name in {"selection", "distillation"}:
+            # Of an earlier run; its rows may be trained on in this one.
+            paths[name].unlink(missing_ok=True)
     return TrainingSet(
         train=paths["train"],
         validation=paths["validation"],
         split=split,
         durations=tuple(row.utterance.duration or 0.0 for row in train),
-        content=_content_hash(train, chosen or validation),
-        trained_recordings=_recordings(train),
+        content=_content_hash(train, chosen or validation, *([distilled] if distilled else [])),
+        trained_recordings=_recordings([*train, *distilled]),
         replayed=len(replay),
+        distillation=paths["distillation"] if distilled else None,
+        distilled=len(distilled),
         selection=paths["selection"] if chosen else None,
         selection_recordings=_recordings(chosen),
         held_out_recordings=_recordings(validation),

@@ -14,7 +14,8 @@ Lightning's Trainer, and then runs the script as ``__main__``. The request:
     nobody else ends an abandoned job; "locks": folder and "locks_wait_s" where a GPU is promised;
     "compile": {"rows", "by_length", "fused_adamw"} where layers are to be compiled, see
     compiled_layers.py; "frozen_share", over 0 where lower layers are not to be trained,
-    see frozen_layers.py}
+    see frozen_layers.py; "distillation": {"manifest": path, "weight", "rows", "seed"} where the
+    base's outputs on general English are taught, see distillation.py}
 
 With several GPUs it becomes torchrun, which starts it once more for each of them. It ends an
 earlier, killed start's checkpoints so that the script can go on from them; see checkpoints.py.
@@ -38,6 +39,7 @@ from typing import Any
 import checkpoints  # type: ignore[import-not-found]  # lies beside this file
 import compiled_layers  # type: ignore[import-not-found]  # likewise
 import cuda_graphs  # type: ignore[import-not-found]  # likewise
+import distillation  # type: ignore[import-not-found]  # likewise
 import frozen_layers  # type: ignore[import-not-found]  # likewise
 import gpu_locks  # type: ignore[import-not-found]  # likewise
 import job_phases  # type: ignore[import-not-found]  # likewise
@@ -75,18 +77,26 @@ def check(request: dict[str, Any]) -> None:
         if node is ...:
             sys.exit(f"{request['config']}: the script's YAML has no key {key}")
     shortest, longest = request["limits"]
+    if "distillation" in request:
+        _read_rows(request["distillation"]["manifest"])
     for side, path in request["manifests"].items():
-        with Path(path).open(encoding="utf-8") as lines:
-            rows = [json.loads(line) for line in lines]
-        for row in rows:
-            if not Path(row["audio_filepath"]).is_file():
-                sys.exit(f"{path}: {row['audio_filepath']!r} does not resolve where training runs")
+        rows = _read_rows(path)
         rows_loaded = sum(shortest <= row["duration"] <= longest for row in rows)
         print(f"{side}: {rows_loaded} of {request['rows'][side]} rows")
         if rows_loaded < request["rows"][side]:
             raise RowsLostError(
                 f"{side}: NeMo would load {rows_loaded} of {request['rows'][side]} rows"
             )
+
+
+def _read_rows(path: str) -> list[dict[str, Any]]:
+    """Read a manifest whose audio has to be there."""
+    with Path(path).open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    for row in rows:
+        if not Path(row["audio_filepath"]).is_file():
+            sys.exit(f"{path}: {row['audio_filepath']!r} does not resolve where training runs")
+    return rows
 
 
 def become_torchrun() -> None:
@@ -200,6 +210,9 @@ def main() -> None:
     hung = [writer] if compiler is None else [compiler, writer]
     if share := request.get("frozen_share"):
         hung.insert(0, frozen_layers.FreezeCallback(share))
+    if order := request.get("distillation"):
+        manifest = Path(order.pop("manifest"))
+        hung.insert(0, distillation.DistillationCallback(manifest, **order))
 
     checkpoint_io = BackgroundCheckpointIO()
 

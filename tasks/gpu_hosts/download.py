@@ -36,7 +36,7 @@ _NOT_BACK = (
     "manifest.jsonl",
     "provenance.jsonl",
 )
-_SPLIT = ("train", "selection", "validation")
+_SPLIT = ("train", "selection", "validation", "distillation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ def _install(staging: Path, cycle: Cycle, rental: Mapping[str, Any]) -> tuple[Pa
     for name in (*(f"{side}.jsonl" for side in _SPLIT), verdict_ledger.NAME):
         if (cycle_files / name).is_file():
             atomic_files.move(cycle_files / name, cycle.path / name)
-        elif name == "selection.jsonl":
+        elif name in {"selection.jsonl", "distillation.jsonl"}:
             # Of an earlier run; its rows may have been trained on in this one.
             (cycle.path / name).unlink(missing_ok=True)
     run_record.begin(cycle.next)

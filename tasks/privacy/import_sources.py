@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _OWN_ROWS = frozenset(
     (
         *("manifest.jsonl", "general.jsonl", "train.jsonl", "selection.jsonl", "validation.jsonl"),
-        *(IMPORTED_NAME, SET_APART),
+        *("distillation.jsonl", IMPORTED_NAME, SET_APART),
     )
 )
 """Files of rows in a cycle that a later cycle may have been imported from."""

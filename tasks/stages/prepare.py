@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
     from tasks.data.manifest import Utterance
-    from tasks.data.preflight import CheckedRow
     from tasks.data.split_parts import Split
     from tasks.decision.boosting_gate import BoostingAnswer
     from tasks.decision.gate_policy import GatePolicy
@@ -226,12 +225,12 @@ def general_set(
     chooses: bool = False,
     keep_style: bool = False,
 ) -> GeneralSet:
-    """Prepare the general English that guards a cycle, chooses, and is replayed in training.
+    """Prepare the general English that guards a cycle, chooses, and is heard in training.
 
     Args:
         general: its manifest.
         base: what is tuned.
-        recipe: whose limits of length count.
+        recipe: whose limits of length count, and which may teach the base's outputs on a share.
         checked: the cycle's rows.
         clinic: the folder of the clinic's cycles, among which a tuned base is known.
         audio_roots: folders under which recordings may lie.
@@ -260,6 +259,7 @@ def general_set(
         longest=recipe.max_duration,
         seen_before=tuned_models.roles_of(base, clinic).seen,
         chooses=chooses,
+        distills=bool(recipe.distillation),
     )
 
 
@@ -269,7 +269,7 @@ def split(
     fraction: float,
     seed: int,
     seen_before: frozenset[str] = frozenset(),
-    replay: Sequence[CheckedRow] = (),
+    general: GeneralSet | None = None,
     *,
     by_term: bool = False,
     selection: float = 0.0,
@@ -287,14 +287,23 @@ def split(
     )
     if (note := keep_used_split(cycle, checked.rows, parts)) is not None:
         parts = replace(parts, warnings=(*parts.warnings, note))
-    return write_training_set(cycle.path, checked.rows, parts, replay=replay)
+    return _write(cycle.path, checked, parts, general)
 
 
-def with_replay(
-    data: TrainingSet, checked: PreflightResult, replay: Sequence[CheckedRow]
+def _write(
+    folder: Path, checked: PreflightResult, parts: Split, general: GeneralSet | None
 ) -> TrainingSet:
+    """Write a training set with the general English that training hears."""
+    if general is None:
+        return write_training_set(folder, checked.rows, parts)
+    return write_training_set(
+        folder, checked.rows, parts, replay=general.replay, distilled=general.distilled
+    )
+
+
+def with_replay(data: TrainingSet, checked: PreflightResult, general: GeneralSet) -> TrainingSet:
     """Write the files of a training set anew, with other general English replayed."""
-    return write_training_set(data.train.parent, checked.rows, data.split, replay=replay)
+    return _write(data.train.parent, checked, data.split, general)
 
 
 def folds(
@@ -303,7 +312,7 @@ def folds(
     number: int,
     seed: int,
     seen_before: frozenset[str] = frozenset(),
-    replay: Sequence[CheckedRow] = (),
+    general: GeneralSet | None = None,
     *,
     by_term: bool = False,
     selection: float = 0.0,
@@ -320,9 +329,7 @@ def folds(
         disjoint=disjoint,
     )
     return [
-        write_training_set(
-            cycle.path / "folds" / f"{place}of{number}", checked.rows, part, replay=replay
-        )
+        _write(cycle.path / "folds" / f"{place}of{number}", checked, part, general)
         for place, part in enumerate(parts, start=1)
     ]
 

@@ -4,7 +4,8 @@ What a recipe does not set, such as AdamW's betas and weight decay, is the value
 
 ``verified`` holds the specification's values; ``conservative`` lowers the learning rate, against
 forgetting; ``production`` is for manifests large enough for early stopping on validation WER;
-``upper-layers`` leaves the lower layers of the encoder and all norms as they are.
+``upper-layers`` leaves the lower layers of the encoder and all norms as they are; ``distilled``
+does so too, learns slowly, and is taught the base's own outputs on general English.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class RecipeName(StrEnum):
     CONSERVATIVE = "conservative"
     PRODUCTION = "production"
     UPPER_LAYERS = "upper-layers"
+    DISTILLED = "distilled"
 
 
 class Precision(StrEnum):
@@ -76,6 +78,13 @@ class Recipe(BaseModel):
         description="Share of the encoder's layers, from the first one on, that are not trained, "
         "nor what lies before them; with any share, no norm is trained either.",
     )
+    distillation: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Weight in the loss of the divergence from the base's own outputs on general "
+        "English, a third of the set at most; 0: none.",
+    )
     compiled: bool = Field(
         False,
         description="The encoder's layers compiled and replayed as CUDA graphs.",
@@ -116,6 +125,11 @@ class Recipe(BaseModel):
     def effective_batch(self) -> int:
         """Rows per optimiser step on one device."""
         return self.batch_size * self.accumulate_grad_batches
+
+    @property
+    def compilable(self) -> bool:
+        """Whether layers could be compiled: of a whole encoder, which hears clinical rows only."""
+        return not self.frozen_share and not self.distillation
 
     def frozen_layers(self, layers: int) -> int:
         """Return how many layers are not trained, of so many."""
@@ -224,7 +238,7 @@ def worth_compiling(durations: Sequence[float], recipe: Recipe, parameters: int)
     """
     if parameters < _LEAST_PARAMETERS_COMPILED or recipe.precision is Precision.FP16:
         return False
-    if recipe.frozen_share:  # only whole encoders are compiled
+    if not recipe.compilable:
         return False
     batches = recipe.epochs * math.ceil(len(durations) / recipe.batch_size)
     alike = max(durations, default=0.0) <= _ONE_SHAPE * min(durations, default=0.0)
@@ -249,6 +263,13 @@ _RECIPES = {
     ),
     RecipeName.UPPER_LAYERS: Recipe(
         name=RecipeName.UPPER_LAYERS.value, epochs=5, frozen_share=_FROZEN_SHARE
+    ),
+    RecipeName.DISTILLED: Recipe(
+        name=RecipeName.DISTILLED.value,
+        lr=1e-4,
+        epochs=8,
+        frozen_share=_FROZEN_SHARE,
+        distillation=1.0,
     ),
 }
 

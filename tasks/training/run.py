@@ -88,7 +88,7 @@ class SftRequest:
         return self.work_dir / "events.jsonl"
 
     def copy(self, side: str) -> Path:
-        """Return the copy of train.jsonl or validation.jsonl that training reads."""
+        """Return the copy of a file of the training set that training reads, by its name."""
         return self.work_dir / f"{side}.jsonl"
 
     @property
@@ -139,7 +139,7 @@ def run_key(
     """
     hyperparameters = recipe.model_dump(mode="json")
     # A training that was finished before the recipe had these fields is the same one.
-    for name in ("by_length", "compiled", "fused_adamw", "frozen_share"):
+    for name in ("by_length", "compiled", "distillation", "fused_adamw", "frozen_share"):
         if not hyperparameters[name]:
             del hyperparameters[name]
     if recipe.keep_checkpoints == 1:

@@ -95,6 +95,7 @@ def build_run_info(
         "dataset": {
             "train_rows": data.train_rows,
             "replayed_rows": data.replayed,
+            "distilled_rows": data.distilled,
             "selection_rows": len(data.split.selection),
             "validation_rows": len(data.split.validation),
             "rows_loaded": starts[-1]["rows"],
@@ -103,6 +104,11 @@ def build_run_info(
                 {}
                 if data.selection is None
                 else {"selection_sha256": hashing.sha256_file(data.selection)}
+            ),
+            **(
+                {}
+                if data.distillation is None
+                else {"distillation_sha256": hashing.sha256_file(data.distillation)}
             ),
             "validation_sha256": hashing.sha256_file(data.validation),
             "content_sha256": data.content,

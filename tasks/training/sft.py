@@ -195,7 +195,10 @@ def _write_copies(request: SftRequest, runtime: Runtime) -> None:
     """
     map_path = runtime.path_mapper(request.work_dir, request.reads)
     validates_on, _ = request.data.validates_on
-    for side, source in (("train", request.data.train), ("validation", validates_on)):
+    sources = {"train": request.data.train, "validation": validates_on}
+    if request.data.distillation is not None:
+        sources["distillation"] = request.data.distillation
+    for side, source in sources.items():
         atomic_files.write_jsonl(
             request.copy(side),
             (
@@ -236,6 +239,7 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
             "precision": request.recipe.precision.lightning,
             "frozen_share": request.recipe.frozen_share,
             **_compiling(request.recipe),
+            **_distilling(request, map_path),
         },
         work=request.work_dir,
         reads=request.reads,
@@ -253,6 +257,21 @@ def _compiling(recipe: Recipe) -> dict[str, Any]:
         "fused_adamw": recipe.fused_adamw,
     }
     return {"compile": order}
+
+
+def _distilling(request: SftRequest, map_path: Callable[[Path], str]) -> dict[str, Any]:
+    """Return the launcher's order to teach the base's outputs; nothing where there is no such."""
+    if (request.data.distillation is None) == bool(request.recipe.distillation):
+        raise ValueError("a recipe teaches the base's outputs where there are sentences for it")
+    if request.data.distillation is None:
+        return {}
+    order = {
+        "manifest": map_path(request.copy("distillation")),
+        "weight": request.recipe.distillation,
+        "rows": request.recipe.batch_size,
+        "seed": request.recipe.seed,
+    }
+    return {"distillation": order}
 
 
 def _publish(request: SftRequest, runtime: Runtime, outcome: run_info.TrainingOutcome) -> SftResult:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.common import hashing
+from tasks.common import atomic_files, hashing
 from tasks.data.cycle_folder import open_cycle
+from tasks.data.general_english import FEWEST_SENTENCES
 from tasks.runtimes.hardware import Hardware
 from tasks.runtimes.local import LocalRuntime
 from tasks.stages import prepare
@@ -27,7 +28,23 @@ def make_cycle(parent: Path) -> Path:
     return folder
 
 
-def tune(cycle: Path, base: Path, recipe: Recipe) -> training_run.SftResult:
+def make_general(folder: Path) -> Path:
+    """A manifest of general sentences, a third of which is just enough to be distilled."""
+    rows = [
+        {"audio_filepath": f"audio/{place}.wav", "text": "a sentence", "duration": 1.0}
+        for place in range(3 * FEWEST_SENTENCES)
+    ]
+    (folder / "audio").mkdir(parents=True)
+    for place, row in enumerate(rows):
+        factories.write_wav(folder / str(row["audio_filepath"]), 1.0, seed=1000 + place)
+    manifest = folder / "manifest.jsonl"
+    atomic_files.write_jsonl(manifest, rows)
+    return manifest
+
+
+def tune(
+    cycle: Path, base: Path, recipe: Recipe, general: Path | None = None
+) -> training_run.SftResult:
     """Tune a base on a cycle as a run does: preflight, split, NeMo, the run's folder.
 
     Raises:
@@ -35,7 +52,13 @@ def tune(cycle: Path, base: Path, recipe: Recipe) -> training_run.SftResult:
     """
     opened = open_cycle(cycle)
     runtime = LocalRuntime(Hardware((), 2))
-    data = prepare.split(opened, prepare.check(opened, base, recipe), 0.2, recipe.seed)
+    checked = prepare.check(opened, base, recipe)
+    divided = None
+    roots = [opened.path]
+    if general is not None:
+        divided = prepare.general_set(general, base, recipe, checked, clinic=opened.clinic)
+        roots.append(general.parent)
+    data = prepare.split(opened, checked, 0.2, recipe.seed, general=divided)
     key = training_run.run_key(hashing.sha256_file(base), data.content, recipe, runtime.identity)
     request = training_run.SftRequest(
         base=base,
@@ -43,7 +66,7 @@ def tune(cycle: Path, base: Path, recipe: Recipe) -> training_run.SftResult:
         data=data,
         recipe=recipe,
         model_dir=opened.path / "models" / training_run.run_name(str(base), recipe, key),
-        audio_roots=(opened.path,),
+        audio_roots=tuple(roots),
         key=key,
     )
     return fallback.train_with_fallback(request, runtime, lambda _: None)

@@ -67,6 +67,10 @@ def test_bad_sets_are_refused_with_the_fix() -> None:
         divide(MANIFEST, checked(range(50), seconds=30.0), [], replay=1, longest=20.0)
     with pytest.raises(ValueError, match="is trained on or chooses"):
         GeneralSet(tuple(rows), tuple(rows[:1]))
+    with pytest.raises(ValueError, match="is trained on or chooses"):
+        GeneralSet(tuple(rows), distilled=tuple(rows[:1]))
+    with pytest.raises(ValueError, match="that chooses is trained on"):
+        GeneralSet((), choosing=tuple(rows), distilled=tuple(rows[:1]))
 
 
 def test_a_quarter_chooses_and_never_guards() -> None:
@@ -82,6 +86,37 @@ def test_a_quarter_chooses_and_never_guards() -> None:
     both = divide(MANIFEST, rows, [], longest=20.0, chooses=True, replay=100)
     parts = [recordings(part) for part in (both.replay, both.choosing, both.guardrail)]
     assert len(frozenset().union(*parts)) == sum(map(len, parts)) == 400
+
+
+@pytest.mark.parametrize(("replay", "distilled"), [(0, 133), (100, 100), (180, 20)])
+def test_a_third_is_distilled_beside_what_is_replayed(replay: int, distilled: int) -> None:
+    """Of the half that training may hear; nothing of it chooses or guards."""
+    rows = checked(range(400))
+    found = divide(MANIFEST, rows, [], longest=20.0, chooses=True, replay=replay, distills=True)
+    assert (len(found.replay), len(found.distilled)) == (replay, distilled)
+    parts = (found.replay, found.distilled, found.choosing, found.guardrail)
+    assert len(frozenset().union(*map(recordings, parts))) == sum(map(len, parts)) == 400
+    again = divide(MANIFEST, rows[::-1], [], longest=20.0, replay=replay, distills=True)
+    assert again.distilled == found.distilled
+    assert recordings(again.guardrail) == recordings((*found.guardrail, *found.choosing))
+
+
+def test_too_few_sentences_to_distill_are_refused() -> None:
+    """A third of a small set; what is replayed is gone, and what is too long is not heard."""
+    for rows, replay, left in (
+        (checked(range(59)), 0, 19),
+        (checked(range(80)), 25, 15),
+        (checked(range(90), seconds=30.0), 0, 0),
+    ):
+        wrong = f"{left} sentences are left on which .* recipe without distillation"
+        with pytest.raises(InputError, match=wrong):
+            divide(MANIFEST, rows, [], longest=20.0, replay=replay, distills=True)
+
+
+def test_few_are_distilled_of_a_large_set() -> None:
+    """What the base makes of them stays in memory."""
+    found = divide(MANIFEST, checked(range(4000)), [], longest=20.0, distills=True)
+    assert len(found.distilled) == 1000
 
 
 def test_what_chose_once_guards_nothing_later() -> None:

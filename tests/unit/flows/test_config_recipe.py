@@ -132,6 +132,15 @@ def test_only_a_whole_encoder_is_compiled() -> None:
         recipe_on(config(recipe="upper-layers", compile="on"), H100, [3.0] * 20_000)
 
 
+def test_distillation_is_not_compiled_and_wants_general_sentences() -> None:
+    """Nothing is left out in silence."""
+    whole = Recipe(name="my-own", distillation=1.0, epochs=1000)
+    assert not whole.compilable
+    assert not recipes.worth_compiling([3.0] * 20_000, whole, 600_000_000)
+    with pytest.raises(InputError, match="general none has no sentences"):
+        full_recipe(config(recipe="distilled", general="none"))
+
+
 @pytest.mark.parametrize("asked", ["0", 0, -4, "many", 4096])
 def test_a_batch_that_is_none_is_refused(asked: Any) -> None:
     """When the run is asked for."""

@@ -56,6 +56,14 @@ def test_upper_layers_differs_from_verified_by_what_it_trains_and_for_how_long()
     assert found.model_copy(update=same) == recipe("verified")
 
 
+def test_distilled_is_upper_layers_slowly_and_with_the_bases_outputs() -> None:
+    """A third of the rate, eight epochs."""
+    found = recipe("distilled")
+    assert found.distillation == 1.0
+    same = {"name": "upper-layers", "lr": 3e-4, "epochs": 5, "distillation": 0.0}
+    assert found.model_copy(update=same) == recipe("upper-layers")
+
+
 def test_a_rate_under_the_schedules_end_is_refused_when_the_recipe_is_made() -> None:
     """NeMo would train through the warm-up first; the same rate throughout is one that it takes."""
     assert Recipe(lr=5e-6).min_lr == 5e-6

@@ -155,6 +155,7 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
         "batch_size": 8,
         "by_length": True,
         "keep_checkpoints": 2,
+        "distillation": 1.0,
         "compiled": True,
         "fused_adamw": True,
         "frozen_share": 0.5,
@@ -168,6 +169,7 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
     assert set(other) == set(Recipe.model_fields)
     # Finished before a recipe had these fields: still the same training.
     newer = {"by_length", "keep_checkpoints", "compiled", "fused_adamw", "frozen_share"}
+    newer |= {"distillation"}
     told = first.model_dump(mode="json", exclude=newer)
     assert training_run.run_key("base", "content", first, "script") == hashing.fingerprint(
         ["base", "content", told, "script"]
