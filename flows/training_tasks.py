@@ -17,6 +17,7 @@ from tasks.data.general_english import GeneralSet
 from tasks.data.general_english import recordings as general_recordings
 from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
+from tasks.decision import mixture_choice
 from tasks.records.tracking.finished_run import remedy_name
 from tasks.stages import choose, prepare
 from tasks.stages.choosing_rows import gather_choosing_rows
@@ -227,7 +228,13 @@ def choose_mixture(
     """Choose the model that is shipped, on rows that do not judge it."""
     chooses = choosing_rows(run, rows, data, general)
     shipped = choose.ship(
-        choose.ChoiceRequest(run.base_model, tuned, chooses, run.config.interpolate),
+        choose.ChoiceRequest(
+            run.base_model,
+            tuned,
+            chooses,
+            run.config.interpolate,
+            mixture_choice.rule_of(recipe.distillation),
+        ),
         run.runtime,
         lambda line: console.print_stage("choose", line),
         holding=gpu_slots.gpu_slot(run.runtime.hardware.gpus),

@@ -22,6 +22,7 @@ from asr_flywheel.options import (
 from asr_flywheel.run_server import server_answers, start_server_in_background
 from asr_flywheel.signal_ends import ended_by_signals, flow_ended_by_signals
 from flows.config import CycleConfig
+from tasks.training.recipes import RecipeName
 
 if TYPE_CHECKING:
     from flows.finetune_cycle import CycleOutcome
@@ -42,7 +43,7 @@ def demo(
         "demo-run"
     ),
     seed: SeedOption = DEFAULTS.seed,
-    recipe: RecipeOption = DEFAULTS.recipe,
+    recipe: RecipeOption = RecipeName.DISTILLED,
     epochs: EpochsOption = DEFAULTS.epochs,
     replay_share: ReplayShareOption = DEFAULTS.replay_share,
 ) -> None:

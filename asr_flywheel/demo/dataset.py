@@ -233,7 +233,10 @@ def possible_sentences() -> frozenset[str]:
 
 def general_sentences() -> tuple[str, ...]:
     """Return the held-out sentences of general English, in the order of their files."""
-    return first_general_sentences() + _read_sentences("general_english_more.txt")
+    later = ("general_english_more.txt", "general_english_own.txt")
+    return first_general_sentences() + tuple(
+        sentence for name in later for sentence in _read_sentences(name)
+    )
 
 
 def first_general_sentences() -> tuple[str, ...]:

@@ -135,7 +135,7 @@ def test_manifest_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_general_sentences_are_plain_english_without_terms(tmp_path: Path) -> None:
     """The held-out sentences are written as spoken, hold no term, and are spoken clean."""
     sentences = dataset.general_sentences()
-    assert len(sentences) == len(set(sentences)) == 600
+    assert len(sentences) == len(set(sentences)) == 900
     terms = re.compile("|".join(term.text for term in TERMS))
     for sentence in sentences:
         assert re.fullmatch(r"[a-z']+( [a-z']+)*", sentence)

@@ -36,6 +36,7 @@ def test_a_wheel_holds_everything_that_a_run_reads(tmp_path: Path) -> None:
         "asr_flywheel/embedded/speech.wav",
         "asr_flywheel/demo/general_english.txt",
         "asr_flywheel/demo/general_english_more.txt",
+        "asr_flywheel/demo/general_english_own.txt",
         "flows/finetune_cycle.py",
     }
     assert not any(name.startswith(("tests/", "base_training/")) for name in names)

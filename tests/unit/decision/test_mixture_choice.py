@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +99,14 @@ def test_too_few_rows_choose_nothing() -> None:
     found = mixture_choice.stated_choice({"drug": 8})
     assert (found.value, found.chosen) == (mixture_choice.RULE.stated, False)
     assert "drug 8" in found.reason
+
+
+def test_a_distilled_model_is_taken_further() -> None:
+    """By the value that is stated beforehand; what chooses, chooses as ever."""
+    assert mixture_choice.rule_of(0.0) is mixture_choice.RULE
+    further = mixture_choice.rule_of(1.0)
+    assert mixture_choice.stated_choice({"drug": 8}, further).value == 0.8
+    assert replace(further, stated=mixture_choice.RULE.stated) == mixture_choice.RULE
 
 
 def test_a_choice_is_told_whole() -> None:
