@@ -10,7 +10,7 @@ verdict; and of the plain tuned model the same. SEEDS are numbers and spans, suc
 STUDY is one of ``STUDIES``, or several joined by ``+``:
 
     default          as a user gets it
-    upper-layers     that recipe
+    upper-layers     that recipe; distilled as well, which is the demo's
     two-part         the rows that would choose are trained on, too: what setting them apart costs
     other-drugs      other voices, carriers, noise, breath and drugs (benchmarks/other_drugs.py)
     selection-.2     a fifth of the rows chooses
@@ -56,7 +56,7 @@ SEEDS = "42-51"
 OTHER_DRUGS = "other-drugs"
 STUDIES: dict[str, tuple[str, ...]] = {
     "default": (),
-    "upper-layers": ("--recipe=upper-layers",),
+    **{name: (f"--recipe={name}",) for name in ("upper-layers", "distilled")},
     "two-part": ("--two-part",),
     OTHER_DRUGS: (),
     **{f"selection-.{n}": (f"--selection-share=0.{n}",) for n in (2, 3)},

@@ -9,9 +9,12 @@ stands in docs/verdict.md.
 
 from __future__ import annotations
 
+import copy
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import audio_reader  # type: ignore[import-not-found]  # lies beside this file
@@ -20,7 +23,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 # Sentences that the base hears at a time.
@@ -63,6 +66,8 @@ class DistillationCallback(pl.Callback):
         self._weight, self._rows, self._seed = weight, rows, seed
         self._base: dict[str, torch.Tensor] = {}
         self._sentences: list[Sentence] = []
+        self._helper: HelperThread | None = None
+        self._pending: Future[Any] | None = None
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ANN401, ARG002
         """Keep the base's weights: a checkpoint from which it goes on is loaded after this."""
@@ -75,11 +80,28 @@ class DistillationCallback(pl.Callback):
         self._sentences = hear(pl_module, self._paths)
         pl_module.load_state_dict(now)
         self._base = {}
+        beside = pl_module.device.type == "cpu" and torch.get_num_threads() > 1
+        if beside and not hasattr(pl_module, "joint"):
+            self._helper = HelperThread(pl_module)
         print(
             f"distillation: {len(self._sentences)} general sentences, {self._rows} a step, weight "
-            f"{self._weight:g}",
+            f"{self._weight:g}{', computed beside the rows' if self._helper else ''}",
             flush=True,
         )
+
+    def on_train_batch_start(
+        self,
+        trainer: Any,  # noqa: ANN401
+        pl_module: Any,  # noqa: ANN401
+        batch: Any,  # noqa: ANN401, ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Start computing the step's gradient where another thread can do so."""
+        if self._helper is not None and self._pending is None:
+            self._helper.follow(pl_module)
+            self._pending = self._helper.submit(
+                self._gradient, trainer, self._helper.model, list(_trained(pl_module))
+            )
 
     def on_before_optimizer_step(
         self,
@@ -92,17 +114,12 @@ class DistillationCallback(pl.Callback):
         It is at most as long as the gradient of the clinical rows. Both may be a hundred times as
         long as what is clipped to, and whichever is longer in a step would rule it.
         """
-        turn = trainer.global_step * trainer.world_size + trainer.global_rank
-        drawn = draw(len(self._sentences), self._rows, turn, self._seed)
-        trained = [one for one in pl_module.parameters() if one.requires_grad]
-        with (
-            torch.enable_grad(),
-            trainer.precision_plugin.forward_context(),
-            as_it_decodes(pl_module),
-        ):
-            loss = divergence(pl_module, [self._sentences[place] for place in drawn])
-        # backward() would wake the hooks by which DDP reduces the gradients of its own pass.
-        found = torch.autograd.grad(self._weight * loss, trained, allow_unused=True)
+        trained = list(_trained(pl_module))
+        if self._pending is not None:
+            found, self._pending = self._pending.result(), None
+        else:
+            with as_it_decodes(pl_module):
+                found = self._gradient(trainer, pl_module, trained)
         pairs = [
             (one.grad, trainer.strategy.reduce(gradient, reduce_op="mean"))
             for one, gradient in zip(trained, found, strict=True)
@@ -114,6 +131,70 @@ class DistillationCallback(pl.Callback):
         factor = (own / added.clamp(min=torch.finfo(added.dtype).tiny)).clamp(max=1.0)
         for gradient, more in pairs:
             gradient.add_(more * factor)
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ANN401, ARG002
+        """End the other thread."""
+        if self._helper is not None:
+            self._helper.end()
+            self._helper = None
+
+    def _gradient(
+        self,
+        trainer: Any,  # noqa: ANN401
+        model: Any,  # noqa: ANN401
+        trained: list[torch.Tensor],
+    ) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradient of this step's divergence, for each of the tensors."""
+        turn = trainer.global_step * trainer.world_size + trainer.global_rank
+        drawn = draw(len(self._sentences), self._rows, turn, self._seed)
+        with torch.enable_grad(), trainer.precision_plugin.forward_context():
+            loss = divergence(model, [self._sentences[place] for place in drawn])
+        # backward() would wake the hooks by which DDP reduces the gradients of its own pass.
+        return torch.autograd.grad(self._weight * loss, trained, allow_unused=True)
+
+
+def _trained(model: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401
+    return (one for one in model.parameters() if one.requires_grad)
+
+
+class HelperThread:
+    """Computes on half of the cores, while a CTC model's clinical rows are computed on the others.
+
+    A step of a small model keeps two threads less than twice as busy as one. The model's modules
+    are in training meanwhile, so the thread has its own, of the same parameters.
+
+    Attributes:
+        model: the thread's own modules, as they decode.
+    """
+
+    def __init__(self, model: Any) -> None:  # noqa: ANN401
+        """Take half of this process's threads, until the end."""
+        self._threads = torch.get_num_threads()
+        half = self._threads // 2
+        torch.set_num_threads(self._threads - half)
+        self._pool = ThreadPoolExecutor(1, "distillation", torch.set_num_threads, (half,))
+        parameters = {id(one): one for one in model.parameters()}
+        self.model = SimpleNamespace(
+            device=model.device,
+            encoder=copy.deepcopy(model.encoder, parameters).eval(),
+            decoder=copy.deepcopy(model.decoder, parameters).eval(),
+        )
+
+    def follow(self, model: Any) -> None:  # noqa: ANN401
+        """Take over the statistics of the model's batch norms, which its training moves on."""
+        for mine, other in zip(self.model.encoder.modules(), model.encoder.modules(), strict=True):
+            if isinstance(mine, torch.nn.BatchNorm1d):
+                for own, moved in zip(mine.buffers(), other.buffers(), strict=True):
+                    own.copy_(moved)
+
+    def submit(self, compute: Callable[..., Any], *arguments: object) -> Future[Any]:
+        """Start a computation on the thread."""
+        return self._pool.submit(compute, *arguments)
+
+    def end(self) -> None:
+        """Wait for the thread, and give its share of the cores back."""
+        self._pool.shutdown()
+        torch.set_num_threads(self._threads)
 
 
 def draw(of: int, rows: int, turn: int, seed: int) -> list[int]:

@@ -135,6 +135,53 @@ def test_what_it_computes_leaves_the_model_as_it_was(distillation: Any) -> None:
     assert model[1].dropout == 0.3
 
 
+def test_a_thread_beside_the_rows_finds_the_same_gradient(
+    distillation: Any, recordings: list[str]
+) -> None:
+    """While the model trains, by its parameters and its batch norms' statistics of that moment."""
+    from nemo.collections.asr.models import ASRModel  # noqa: PLC0415 - takes ten seconds
+
+    model = ASRModel.restore_from(str(embedded_path()), map_location="cpu").train()
+    heard = distillation.hear(model, recordings)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    helper = distillation.HelperThread(model)
+    assert torch.get_num_threads() == 2
+    assert helper.submit(torch.get_num_threads).result() == 2
+    with torch.no_grad():
+        for one in model.parameters():
+            one.mul_(1.01)
+        for one in model.modules():
+            if isinstance(one, torch.nn.BatchNorm1d):
+                one.running_mean.add_(0.01)
+    trained = list(model.parameters())
+
+    def gradient(of: Any) -> list[torch.Tensor]:
+        return list(torch.autograd.grad(distillation.divergence(of, heard), trained))
+
+    helper.follow(model)
+    found = helper.submit(gradient, helper.model)
+    model(
+        input_signal=torch.randn(1, 16000, generator=torch.Generator().manual_seed(1)),
+        input_signal_length=torch.tensor([16000]),
+    )
+    beside = found.result()
+    assert all(one.grad is None for one in trained)
+    helper.end()
+    assert torch.get_num_threads() == 4
+    torch.set_num_threads(threads)
+    for mine, other in zip(helper.model.encoder.modules(), model.encoder.modules(), strict=True):
+        if isinstance(other, torch.nn.BatchNorm1d):  # what the rows have moved since
+            other.running_mean.copy_(mine.running_mean)
+            other.running_var.copy_(mine.running_var)
+    with distillation.as_it_decodes(model):
+        alone = gradient(model)
+    largest = max(float(one.abs().max()) for one in alone)
+    assert largest > 0.1
+    for mine, other in zip(beside, alone, strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-5 * largest)
+
+
 @pytest.fixture
 def callback(distillation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A callback of three sentences, whose divergence is half of the square of the weights."""
@@ -157,6 +204,7 @@ def test_the_base_is_heard_also_where_a_checkpoint_is_gone_on_from(callback: Any
     callback.setup(None, model, "fit")
     with torch.no_grad():
         model.weight.add_(1)
+    model.joint = None  # so that nothing is computed beside
     callback.on_train_start(None, model)
     assert [name for name, _ in callback._sentences] == ["a.wav", "b.wav", "c.wav"]
     assert all(torch.equal(weight, base) for _, weight in callback._sentences)
@@ -171,6 +219,7 @@ def test_its_gradient_is_no_longer_than_that_of_the_rows(
     model: Any = torch.nn.Linear(1, 1)
     model.device = torch.device("cpu")
     torch.nn.init.constant_(model.weight, 3.0)
+    model.joint = None  # so that nothing is computed beside
     callback.setup(None, model, "fit")
     callback.on_train_start(None, model)
     model.weight.grad = torch.full((1, 1), -own)
@@ -208,6 +257,6 @@ def test_a_training_by_the_stock_script_keeps_closer_to_the_base(
         with torch.no_grad(), distillation.as_it_decodes(base):
             found[weight] = float(distillation.divergence(base, heard))
     log = (tuned.model.parent / "training.log").read_text()
-    assert "distillation: 20 general sentences, 4 a step, weight 1" in log
+    assert "distillation: 20 general sentences, 4 a step, weight 1, computed beside the rows" in log
     assert json.loads(tuned.info.read_text())["dataset"]["distilled_rows"] == 20
     assert found[1.0] < 0.7 * found[0.0]
