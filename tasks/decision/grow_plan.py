@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 LEAST_ROWS = 100
 """Of a manifest (specification, rule 6)."""
 AGAINST_FORGETTING = (
-    "More clinical rows do not mend forgetting: tune the next time with --recipe distilled, or with "
-    "general sentences among the rows (--replay-share)."
+    "More clinical rows do not mend forgetting: tune the next time with --recipe distilled, or "
+    "with general sentences among the rows (--replay-share)."
 )
 MOST_GROWTH = 4.0
 """In one turn: who needs more should look at the result of this much first."""
