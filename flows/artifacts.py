@@ -92,15 +92,13 @@ def warnings(lines: Sequence[str]) -> None:
 
 
 def general(found: GeneralSet) -> None:
-    """What guards, what chooses, and what training hears."""
+    """What guards, what chooses, and what training uses."""
     kind = "synthetic sentences" if found.synthetic else "sentences"
     chooses = f", {len(found.choosing)} more choose" if found.choosing else ""
-    heard = f", {len(found.replay)} more replayed in training" if found.replay else ""
+    used = f", {len(found.replay)} more replayed in training" if found.replay else ""
     if found.distilled:
-        heard += f", {len(found.distilled)} teach the base's outputs"
-    print_stage(
-        "general", f"{len(found.guardrail)} {kind} guard against forgetting{chooses}{heard}"
-    )
+        used += f", {len(found.distilled)} teach the base's outputs"
+    print_stage("general", f"{len(found.guardrail)} {kind} guard against forgetting{chooses}{used}")
 
 
 def split(parts: Split) -> None:

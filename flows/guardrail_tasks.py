@@ -26,7 +26,7 @@ from tasks.transcription.rows import hypotheses
 
 @task(name="general-english", cache_policy=NO_CACHE)
 def general_english(run: CycleRun, rows: PreflightResult) -> GeneralSet | None:
-    """Check general English, and divide it: what guards, what chooses, what training hears."""
+    """Check general English, and divide it: what guards, what chooses, what training uses."""
     config = run.config
     if run.general is None:
         return None

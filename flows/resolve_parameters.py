@@ -141,7 +141,7 @@ def recipe_on(
         why = (
             "leaves lower layers untrained, and only a whole encoder is compiled"
             if recipe.frozen_share
-            else "hears general sentences besides, of which the compiled layers know no shapes"
+            else "takes general sentences besides, of whose shapes no layer is compiled"
         )
         raise InputError(
             f"{name_of('compile')} on: recipe {recipe.name!r} {why}. Fix: leave it out, or take "

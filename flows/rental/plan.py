@@ -105,8 +105,11 @@ def plan(config: RentConfig) -> RentalPlan:
     recipe = resolve_parameters.recipe_on(
         run, there, [seconds or 0.0 for seconds in durations], parameters
     )
+    # A step may take as many general sentences as rows.
+    passes = 2 if recipe.distillation else 1
     # Each remedy may take a little more than the first training.
-    epochs = math.ceil(recipe.epochs * (1 + remedies.RULE.budget * config.further_trainings))
+    trainings = 1 + remedies.RULE.budget * config.further_trainings
+    epochs = math.ceil(passes * recipe.epochs * trainings)
     work = gpu_prices.work(
         durations, run.validation_fraction, epochs, recipe.batch_size, parameters
     )

@@ -1,8 +1,8 @@
-"""Divide general English: sentences that guard, that choose, and that training hears.
+"""Divide general English: sentences that guard, that choose, and that are trained on.
 
 The set is a manifest of ordinary sentences. None of those that the guardrail decodes is trained on
 or chooses anything. A quarter of them, always the same by the recordings' hashes, chooses the
-mixture that is shipped. Against forgetting, training may hear sentences of one half of the set, and
+mixture that is shipped. Against forgetting, training may use sentences of one half of the set, and
 all others are divided so: with a replay share some are rows that are trained on, and a recipe with
 distillation takes up to a third of the set.
 """
@@ -49,14 +49,14 @@ class GeneralSet:
     distilled: tuple[CheckedRow, ...] = ()
 
     def __post_init__(self) -> None:
-        if recordings(self.guardrail) & recordings((*self.heard, *self.choosing)):
+        if recordings(self.guardrail) & recordings((*self.trained, *self.choosing)):
             raise ValueError("a sentence of the guardrail is trained on or chooses")
-        if recordings(self.heard) & recordings(self.choosing):
+        if recordings(self.trained) & recordings(self.choosing):
             raise ValueError("a sentence that chooses is trained on")
 
     @property
-    def heard(self) -> tuple[CheckedRow, ...]:
-        """The sentences that training hears, in whichever way."""
+    def trained(self) -> tuple[CheckedRow, ...]:
+        """The sentences that training uses, in whichever way."""
         return (*self.replay, *self.distilled)
 
     @property
@@ -82,7 +82,7 @@ class GeneralSet:
         Args:
             seen_before: recordings that the base has learnt or was chosen by; they guard nothing.
         """
-        known = seen_before | _sharing(self.choosing, self.heard)
+        known = seen_before | _sharing(self.choosing, self.trained)
         back = [row for row in self.choosing if row.audio_sha256 not in known]
         guards = sorted((*self.guardrail, *back), key=lambda row: _rank(row.audio_sha256))
         return replace(self, guardrail=tuple(guards), choosing=())
@@ -120,7 +120,7 @@ def divide(
         replay: sentences that are wanted for training.
         longest: seconds; a longer sentence is not trained on.
         seen_before: recordings that the base has learnt or was chosen by; they guard nothing.
-        chooses: whether a quarter of what training does not hear chooses the mixture.
+        chooses: whether a quarter of what is not trained on chooses the mixture.
         distills: whether training teaches the base's outputs on a third of the set.
 
     Raises:
@@ -148,8 +148,8 @@ def divide(
         )
     replayed = pool[:replay]
     distilled = _distilled(manifest, pool[replay:], len(ranked)) if distills else ()
-    heard = (*replayed, *distilled)
-    left = recordings(ranked) - recordings(heard) - _sharing(ranked, heard)
+    trained = (*replayed, *distilled)
+    left = recordings(ranked) - recordings(trained) - _sharing(ranked, trained)
     others = [row for row in ranked if row.audio_sha256 in left]
     choosing = [row for row in others if chooses and _chooses(row.audio_sha256)]
     guards = left - recordings(choosing) - _sharing(others, choosing) - seen_before
@@ -166,7 +166,7 @@ def divide(
 def _distilled(
     manifest: Path, pool: Sequence[CheckedRow], sentences: int
 ) -> tuple[CheckedRow, ...]:
-    """Take a third of a set's sentences out of those that training may hear.
+    """Take a third of a set's sentences out of those that may be trained on.
 
     Raises:
         InputError: these are too few to stand for general English.

@@ -1,6 +1,6 @@
 """General English that a training does not lose: the base's own outputs on it are taught as well.
 
-Beside each step's clinical rows the model hears a few general sentences. The Kullback-Leibler
+Beside each step's clinical rows the model computes a few general sentences. The Kullback-Leibler
 divergence of its outputs on them from the base's joins the loss. Nobody has to transcribe them, and
 what the base gets wrong is not taught as the truth. See Hinton et al., "Distilling the knowledge in
 a neural network", 2015, and Li and Hoiem, "Learning without forgetting", ECCV 2016. What it brings
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-# Sentences that the base hears at a time.
+# Sentences that the base computes at a time.
 _AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
+class SoftTargets:
     """A general sentence and what the base makes of it, on the CPU.
 
     Attributes:
@@ -65,7 +65,7 @@ class DistillationCallback(pl.Callback):
             self._paths = [json.loads(line)["audio_filepath"] for line in lines]
         self._weight, self._rows, self._seed = weight, rows, seed
         self._base: dict[str, torch.Tensor] = {}
-        self._sentences: list[Sentence] = []
+        self._sentences: list[SoftTargets] = []
         self._helper: HelperThread | None = None
         self._pending: Future[Any] | None = None
 
@@ -74,10 +74,10 @@ class DistillationCallback(pl.Callback):
         self._base = {name: one.clone() for name, one in pl_module.state_dict().items()}
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
-        """Let the base hear every sentence once."""
+        """Compute the outputs of the base on every sentence."""
         now = {name: one.clone() for name, one in pl_module.state_dict().items()}
         pl_module.load_state_dict(self._base)
-        self._sentences = hear(pl_module, self._paths)
+        self._sentences = soft_targets(pl_module, self._paths)
         pl_module.load_state_dict(now)
         self._base = {}
         beside = pl_module.device.type == "cpu" and torch.get_num_threads() > 1
@@ -118,7 +118,7 @@ class DistillationCallback(pl.Callback):
         if self._pending is not None:
             found, self._pending = self._pending.result(), None
         else:
-            with as_it_decodes(pl_module):
+            with evaluation_mode(pl_module):
                 found = self._gradient(trainer, pl_module, trained)
         pairs = [
             (one.grad, trainer.strategy.reduce(gradient, reduce_op="mean"))
@@ -215,7 +215,7 @@ def draw(of: int, rows: int, turn: int, seed: int) -> list[int]:
 
 
 @torch.no_grad()
-def hear(model: Any, paths: Sequence[str]) -> list[Sentence]:  # noqa: ANN401
+def soft_targets(model: Any, paths: Sequence[str]) -> list[SoftTargets]:  # noqa: ANN401
     """Return what a model makes of recordings.
 
     Args:
@@ -223,8 +223,8 @@ def hear(model: Any, paths: Sequence[str]) -> list[Sentence]:  # noqa: ANN401
         paths: of the audio.
     """
     rate = int(model.preprocessor._sample_rate)  # noqa: SLF001 - NeMo names it nowhere else
-    heard: list[Sentence] = []
-    with as_it_decodes(model):
+    targets: list[SoftTargets] = []
+    with evaluation_mode(model):
         for start in range(0, len(paths), _AT_ONCE):
             signals = [
                 torch.from_numpy(audio_reader.read(path, rate))
@@ -234,11 +234,11 @@ def hear(model: Any, paths: Sequence[str]) -> list[Sentence]:  # noqa: ANN401
                 input_signal=pad_sequence(signals, batch_first=True).to(model.device),
                 length=torch.tensor([len(one) for one in signals], device=model.device),
             )
-            heard += _hear_batch(model, features, lengths)
-    return heard
+            targets += _batch_targets(model, features, lengths)
+    return targets
 
 
-def _hear_batch(model: Any, features: torch.Tensor, lengths: torch.Tensor) -> list[Sentence]:  # noqa: ANN401
+def _batch_targets(model: Any, features: torch.Tensor, lengths: torch.Tensor) -> list[SoftTargets]:  # noqa: ANN401
     """Return what a model makes of features, (recordings, features, frames)."""
     encoded, frames = model.encoder(audio_signal=features, length=lengths)
     labels = [torch.empty(0, dtype=torch.long)] * len(frames)
@@ -260,7 +260,7 @@ def _hear_batch(model: Any, features: torch.Tensor, lengths: torch.Tensor) -> li
         torch.split(one.cpu(), sizes) for one in _outputs(model, encoded, frames, labels, nodes)
     ]
     return [
-        Sentence(
+        SoftTargets(
             features[place, :, : int(lengths[place])].T.cpu(),
             labels[place],
             nodes[place],
@@ -293,11 +293,11 @@ def path_nodes(frames: int, label_frames: Sequence[int]) -> list[tuple[int, int]
     return nodes
 
 
-def divergence(model: Any, sentences: Sequence[Sentence]) -> torch.Tensor:  # noqa: ANN401
+def divergence(model: Any, sentences: Sequence[SoftTargets]) -> torch.Tensor:  # noqa: ANN401
     """Return the divergence of a model from the base: the sum over nodes, the mean of sentences.
 
     Args:
-        model: as in ``hear``.
+        model: as in ``soft_targets``.
         sentences: what the base made of them.
     """
     device = model.device
@@ -325,10 +325,10 @@ def _outputs(
     labels: Sequence[torch.Tensor],
     nodes: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, ...]:
-    """Return log-probabilities of all recordings' nodes, or frames, as ``Sentence`` has them.
+    """Return log-probabilities of all recordings' nodes, or frames, as ``SoftTargets`` has them.
 
     Args:
-        model: as in ``hear``.
+        model: as in ``soft_targets``.
         encoded: (recordings, dimensions, frames).
         frames: of each recording.
         labels: of each recording.
@@ -357,7 +357,7 @@ def _outputs(
 
 
 @contextmanager
-def as_it_decodes(model: Any) -> Iterator[None]:  # noqa: ANN401
+def evaluation_mode(model: Any) -> Iterator[None]:  # noqa: ANN401
     """Let a model compute as it decodes: no dropout, and batch norms by their statistics.
 
     cuDNN computes no gradient of a recurrent layer that is not in training; its dropout is off.

@@ -225,7 +225,7 @@ def general_set(
     chooses: bool = False,
     keep_style: bool = False,
 ) -> GeneralSet:
-    """Prepare the general English that guards a cycle, chooses, and is heard in training.
+    """Prepare the general English that guards a cycle, chooses, and is used in training.
 
     Args:
         general: its manifest.
@@ -293,7 +293,7 @@ def split(
 def _write(
     folder: Path, checked: PreflightResult, parts: Split, general: GeneralSet | None
 ) -> TrainingSet:
-    """Write a training set with the general English that training hears."""
+    """Write a training set with the general English that training uses."""
     if general is None:
         return write_training_set(folder, checked.rows, parts)
     return write_training_set(

@@ -128,7 +128,7 @@ class Recipe(BaseModel):
 
     @property
     def compilable(self) -> bool:
-        """Whether layers could be compiled: of a whole encoder, which hears clinical rows only."""
+        """Whether layers could be compiled: of a whole encoder, with clinical rows only."""
         return not self.frozen_share and not self.distillation
 
     def frozen_layers(self, layers: int) -> int:

@@ -71,25 +71,25 @@ def test_the_base_diverges_from_itself_by_nothing_and_changed_by_something(
     distillation: Any, model: Any, recordings: list[str]
 ) -> None:
     """The gradient of the divergence leads back: a small step along it lowers the divergence."""
-    heard = distillation.hear(model, recordings)
+    targets = distillation.soft_targets(model, recordings)
     assert model.training
-    with distillation.as_it_decodes(model):
-        assert float(distillation.divergence(model, heard)) == pytest.approx(0, abs=1e-4)
+    with distillation.evaluation_mode(model):
+        assert float(distillation.divergence(model, targets)) == pytest.approx(0, abs=1e-4)
     before = {name: one.clone() for name, one in model.state_dict().items()}
     torch.manual_seed(1)
     trained = list(model.parameters())
     with torch.no_grad():
         for one in trained:
             one.add_(0.02 * one.std(correction=0) * torch.randn_like(one))
-    with distillation.as_it_decodes(model):
-        changed = distillation.divergence(model, heard)
+    with distillation.evaluation_mode(model):
+        changed = distillation.divergence(model, targets)
         gradients = torch.autograd.grad(changed, trained, allow_unused=True)
         squares = sum(float((one**2).sum()) for one in gradients if one is not None)
         with torch.no_grad():
             for one, gradient in zip(trained, gradients, strict=True):
                 if gradient is not None:
                     one.sub_(0.1 * float(changed.detach()) / squares * gradient)
-            later = float(distillation.divergence(model, heard))
+            later = float(distillation.divergence(model, targets))
     model.load_state_dict(before)
     assert float(changed.detach()) > 0.01
     # A tenth of it by the tangent.
@@ -99,10 +99,10 @@ def test_the_base_diverges_from_itself_by_nothing_and_changed_by_something(
 def test_outputs_are_those_of_the_model_that_decodes(
     distillation: Any, model: Any, recordings: list[str]
 ) -> None:
-    """Greedy labels of the nodes spell what NeMo writes; each recording is heard as if alone."""
-    together = distillation.hear(model, recordings)
+    """Greedy labels of the nodes spell what NeMo writes; each recording is computed as if alone."""
+    together = distillation.soft_targets(model, recordings)
     for path, one in zip(recordings, together, strict=True):
-        (alone,) = distillation.hear(model, [path])
+        (alone,) = distillation.soft_targets(model, [path])
         for mine, other in zip(one.outputs, alone.outputs, strict=True):
             torch.testing.assert_close(mine, other, rtol=0, atol=2e-3)
         best = one.outputs[0].argmax(-1).tolist()
@@ -127,7 +127,7 @@ def test_what_it_computes_leaves_the_model_as_it_was(distillation: Any) -> None:
         torch.nn.Dropout(0.5), torch.nn.LSTM(2, 2, 2, dropout=0.3), torch.nn.BatchNorm1d(2)
     )
     model[2].eval()
-    with pytest.raises(KeyError), distillation.as_it_decodes(model):  # noqa: PT012
+    with pytest.raises(KeyError), distillation.evaluation_mode(model):  # noqa: PT012
         assert [one.training for one in model] == [False, True, False]
         assert model[1].dropout == 0.0
         raise KeyError
@@ -142,7 +142,7 @@ def test_a_thread_beside_the_rows_finds_the_same_gradient(
     from nemo.collections.asr.models import ASRModel  # noqa: PLC0415 - takes ten seconds
 
     model = ASRModel.restore_from(str(embedded_path()), map_location="cpu").train()
-    heard = distillation.hear(model, recordings)
+    targets = distillation.soft_targets(model, recordings)
     threads = torch.get_num_threads()
     torch.set_num_threads(4)
     helper = distillation.HelperThread(model)
@@ -151,13 +151,13 @@ def test_a_thread_beside_the_rows_finds_the_same_gradient(
     with torch.no_grad():
         for one in model.parameters():
             one.mul_(1.01)
-        for one in model.modules():
-            if isinstance(one, torch.nn.BatchNorm1d):
-                one.running_mean.add_(0.01)
+        for name, one in model.named_buffers():
+            if name.endswith("running_mean"):
+                one.add_(0.01)
     trained = list(model.parameters())
 
     def gradient(of: Any) -> list[torch.Tensor]:
-        return list(torch.autograd.grad(distillation.divergence(of, heard), trained))
+        return list(torch.autograd.grad(distillation.divergence(of, targets), trained))
 
     helper.follow(model)
     found = helper.submit(gradient, helper.model)
@@ -170,11 +170,11 @@ def test_a_thread_beside_the_rows_finds_the_same_gradient(
     helper.end()
     assert torch.get_num_threads() == 4
     torch.set_num_threads(threads)
-    for mine, other in zip(helper.model.encoder.modules(), model.encoder.modules(), strict=True):
-        if isinstance(other, torch.nn.BatchNorm1d):  # what the rows have moved since
-            other.running_mean.copy_(mine.running_mean)
-            other.running_var.copy_(mine.running_var)
-    with distillation.as_it_decodes(model):
+    moved = dict(helper.model.encoder.named_buffers())
+    for name, one in model.encoder.named_buffers():
+        if "running" in name:  # the rows have moved these since
+            one.copy_(moved[name])
+    with distillation.evaluation_mode(model):
         alone = gradient(model)
     largest = max(float(one.abs().max()) for one in alone)
     assert largest > 0.1
@@ -190,13 +190,13 @@ def callback(distillation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(distillation, "divergence", lambda model, _: 0.5 * (model.weight**2).sum())
     monkeypatch.setattr(
         distillation,
-        "hear",
+        "soft_targets",
         lambda model, paths: [(path, model.weight.detach().clone()) for path in paths],
     )
     return distillation.DistillationCallback(manifest, 10.0, 2, 42)
 
 
-def test_the_base_is_heard_also_where_a_checkpoint_is_gone_on_from(callback: Any) -> None:
+def test_targets_are_the_bases_also_where_a_checkpoint_is_gone_on_from(callback: Any) -> None:
     """Lightning loads it after setup; the training goes on from its weights."""
     model: Any = torch.nn.Linear(2, 1)
     model.device = torch.device("cpu")
@@ -239,14 +239,14 @@ def test_its_gradient_is_no_longer_than_that_of_the_rows(
 def test_a_training_by_the_stock_script_keeps_closer_to_the_base(
     distillation: Any, tmp_path: Path
 ) -> None:
-    """The same training without it, by the divergence on the sentences that it heard."""
+    """The same training without it, by the divergence on the sentences that it was given."""
     from nemo.collections.asr.models import ASRModel  # noqa: PLC0415 - takes ten seconds
 
     cycle = tiny_training.make_cycle(tmp_path / "clinic")
     general = tiny_training.make_general(tmp_path / "general")
     paths = [json.loads(line)["audio_filepath"] for line in general.read_text().splitlines()]
     base = ASRModel.restore_from(str(embedded_path()), map_location="cpu")
-    heard = distillation.hear(base, [str(general.parent / path) for path in paths])
+    targets = distillation.soft_targets(base, [str(general.parent / path) for path in paths])
     found = {}
     for weight in (0.0, 1.0):
         recipe = recipes.recipe("distilled").model_copy(
@@ -254,8 +254,8 @@ def test_a_training_by_the_stock_script_keeps_closer_to_the_base(
         )
         tuned = tiny_training.tune(cycle, embedded_path(), recipe, general)
         base.load_state_dict(nemo_models.weights(tuned.model))
-        with torch.no_grad(), distillation.as_it_decodes(base):
-            found[weight] = float(distillation.divergence(base, heard))
+        with torch.no_grad(), distillation.evaluation_mode(base):
+            found[weight] = float(distillation.divergence(base, targets))
     log = (tuned.model.parent / "training.log").read_text()
     assert "distillation: 20 general sentences, 4 a step, weight 1, computed beside the rows" in log
     assert json.loads(tuned.info.read_text())["dataset"]["distilled_rows"] == 20

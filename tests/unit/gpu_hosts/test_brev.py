@@ -68,6 +68,17 @@ def test_a_cycle_that_the_gate_refuses_needs_no_host(brev: Brev, cycle: Path) ->
     assert brev.calls == []
 
 
+def test_general_sentences_that_training_hears_are_in_the_price(brev: Brev, cycle: Path) -> None:
+    """As many a step as rows; both recipes have five epochs."""
+    minutes = {
+        recipe: plan(
+            brev.config(cycle, run={"cycle": cycle, "base": "embedded", "recipe": recipe})
+        ).cost.minutes
+        for recipe in ("upper-layers", "distilled")
+    }
+    assert minutes["distilled"] > minutes["upper-layers"]
+
+
 def test_a_variable_that_is_not_set_is_told_before_anybody_is_asked(
     brev: Brev, worth: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
