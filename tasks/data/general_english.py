@@ -4,7 +4,7 @@ The set is a manifest of ordinary sentences. None of those that the guardrail de
 or chooses anything. A quarter of them, always the same by the recordings' hashes, chooses the
 mixture that is shipped. Against forgetting, training may use sentences of one half of the set, and
 all others are divided so: with a replay share some are rows that are trained on, and a recipe with
-distillation takes up to a third of the set.
+distillation takes what is left of that half.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def divide(
         longest: seconds; a longer sentence is not trained on.
         seen_before: recordings that the base has learnt or was chosen by; they guard nothing.
         chooses: whether a quarter of what is not trained on chooses the mixture.
-        distills: whether training teaches the base's outputs on a third of the set.
+        distills: whether training teaches the base's outputs on what is left of that half.
 
     Raises:
         InputError: the set shares a recording with the cycle, or has too few sentences.
@@ -147,7 +147,7 @@ def divide(
             "Fix: lower the replay share, or give a larger set."
         )
     replayed = pool[:replay]
-    distilled = _distilled(manifest, pool[replay:], len(ranked)) if distills else ()
+    distilled = _distilled(manifest, pool[replay:]) if distills else ()
     trained = (*replayed, *distilled)
     left = recordings(ranked) - recordings(trained) - _sharing(ranked, trained)
     others = [row for row in ranked if row.audio_sha256 in left]
@@ -163,15 +163,13 @@ def divide(
     return GeneralSet(tuple(guardrail), tuple(replayed), tuple(choosing), distilled)
 
 
-def _distilled(
-    manifest: Path, pool: Sequence[CheckedRow], sentences: int
-) -> tuple[CheckedRow, ...]:
-    """Take a third of a set's sentences out of those that may be trained on.
+def _distilled(manifest: Path, pool: Sequence[CheckedRow]) -> tuple[CheckedRow, ...]:
+    """Take the sentences on which the base's outputs are taught.
 
     Raises:
-        InputError: these are too few to stand for general English.
+        InputError: they are too few to stand for general English.
     """
-    found = tuple(pool[: min(sentences // 3, _MOST_DISTILLED)])
+    found = tuple(pool[:_MOST_DISTILLED])
     if len(found) < FEWEST_SENTENCES:
         raise InputError(
             f"{manifest}: {counted(len(found), 'sentence')} {agreed(len(found), 'is', 'are')} left "

@@ -83,7 +83,7 @@ class Recipe(BaseModel):
         ge=0,
         le=100,
         description="Weight in the loss of the divergence from the base's own outputs on general "
-        "English, a third of the set at most; 0: none.",
+        "English, on half of the set; 0: none.",
     )
     compiled: bool = Field(
         False,
@@ -268,9 +268,10 @@ _RECIPES = {
     ),
     RecipeName.DISTILLED: Recipe(
         name=RecipeName.DISTILLED.value,
-        epochs=5,
+        lr=1.5e-4,
+        epochs=8,
         frozen_share=_FROZEN_SHARE_DISTILLED,
-        distillation=1.0,
+        distillation=3.0,
     ),
 }
 

@@ -29,10 +29,10 @@ def make_cycle(parent: Path) -> Path:
 
 
 def make_general(folder: Path) -> Path:
-    """A manifest of general sentences, a third of which is just enough to be distilled."""
+    """A manifest of general sentences, half of which is just enough to be distilled."""
     rows = [
         {"audio_filepath": f"audio/{place}.wav", "text": "a sentence", "duration": 1.0}
-        for place in range(3 * FEWEST_SENTENCES)
+        for place in range(2 * FEWEST_SENTENCES)
     ]
     (folder / "audio").mkdir(parents=True)
     for place, row in enumerate(rows):

@@ -57,11 +57,12 @@ def test_upper_layers_differs_from_verified_by_what_it_trains_and_for_how_long()
 
 
 def test_distilled_is_upper_layers_with_fewer_of_them_and_the_bases_outputs() -> None:
-    """The lower seven layers of nine stay, and eighteen of 24."""
+    """The lower seven layers of nine stay, and eighteen of 24; half of the rate, eight epochs."""
     found = recipe("distilled")
     assert [found.frozen_layers(layers) for layers in (9, 24, 2)] == [7, 18, 1]
-    assert found.distillation == 1.0
+    assert found.distillation == 3.0
     same = {"name": "upper-layers", "frozen_share": 0.45, "distillation": 0.0}
+    same |= {"lr": 3e-4, "epochs": 5}
     assert found.model_copy(update=same) == recipe("upper-layers")
 
 
