@@ -105,7 +105,7 @@ def test_a_distilled_model_is_taken_further() -> None:
     """By the value that is stated beforehand; what chooses, chooses as ever."""
     assert mixture_choice.rule_of(0.0) is mixture_choice.RULE
     further = mixture_choice.rule_of(1.0)
-    assert mixture_choice.stated_choice({"drug": 8}, further).value == 0.8
+    assert mixture_choice.stated_choice({"drug": 8}, further).value == 0.9
     assert replace(further, stated=mixture_choice.RULE.stated) == mixture_choice.RULE
 
 

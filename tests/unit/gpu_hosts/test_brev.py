@@ -69,10 +69,13 @@ def test_a_cycle_that_the_gate_refuses_needs_no_host(brev: Brev, cycle: Path) ->
 
 
 def test_general_sentences_that_training_hears_are_in_the_price(brev: Brev, cycle: Path) -> None:
-    """As many a step as rows; both recipes have five epochs."""
+    """As many a step as rows, whatever the epochs."""
     minutes = {
         recipe: plan(
-            brev.config(cycle, run={"cycle": cycle, "base": "embedded", "recipe": recipe})
+            brev.config(
+                cycle,
+                run={"cycle": cycle, "base": "embedded", "recipe": recipe, "epochs": 5},
+            )
         ).cost.minutes
         for recipe in ("upper-layers", "distilled")
     }
