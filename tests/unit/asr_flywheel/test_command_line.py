@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BEFORE = json.loads((Path(__file__).parents[2] / "command_line.json").read_text())
-"""Options and parsed parameters of version 0.1, when each was written by hand."""
+"""Options and parsed parameters of version 0.1, when each was written by hand; but the demo has
+another recipe since."""
 PROGRAM: Any = typer.main.get_command(cli.app)
 TABLES = [CYCLE, RENTED_CYCLE, RENTAL, SSH_HOST, BREV_HOST, SERVING]
 
@@ -177,7 +178,8 @@ def test_a_stages_option_is_that_of_the_run(command: str) -> None:
     for parameter in shared:
         twin = whole[parameter.name]
         assert parameter.help == twin.help
-        assert shape(parameter) == shape(twin)
+        if (command, parameter.name) != ("demo", "recipe"):  # it has one of its own
+            assert shape(parameter) == shape(twin)
         assert parameter.bare_type() == twin.bare_type()
         for bound in ("min", "max"):
             info = parameter.type_descriptor.parameter_info
