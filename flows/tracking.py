@@ -60,6 +60,7 @@ def begin(run: CycleRun, rows: PreflightResult, data: TrainingSet) -> None:
         (data.train, "training", data.train_rows),
         (data.selection, "selection", len(data.split.selection)),
         (data.validation, "held-out", len(data.split.validation)),
+        (data.distillation, "distillation", data.distilled),
     ):
         if path is not None:
             run.tracker.dataset(path, context, hashing.sha256_file(path), count)

@@ -181,7 +181,7 @@ def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], None]:
     return call
 
 
-@pytest.mark.parametrize(("words", "option"), options())
+@pytest.mark.parametrize(("words", "option"), list(options()))
 def test_a_value_that_no_command_can_read_names_option_value_and_fix(
     words: tuple[str, ...], option: Any, parse: Callable[[list[str]], None]
 ) -> None:

@@ -340,8 +340,9 @@ def test_each_command_gets_the_runtime_and_the_trust(tmp_path: Path) -> None:
     (own.speech / "general" / "manifest.jsonl").touch()
     (own.speech / "cycle1" / "audio").mkdir(parents=True)
     (own.speech / "cycle1" / "manifest.jsonl").touch()
-    with pytest.raises(FailedError, match=""):
+    with pytest.raises(FailedError) as ended:
         steps._run_whole_cycle(own, Recorded(own, "own"), catalog.embedded_path(), "own")
+    assert ended.value.failure == Failure("enough")
     assert [line[0] for line in lines] == ["transcribe", "run"]
     assert "--interpolate" not in lines[1]
     assert all([word for word in line if word in asked] == asked for line in lines)
