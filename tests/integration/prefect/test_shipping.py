@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tests.support import factories, prefect_site, stub_programs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
     from asr_flywheel.site.local_site import Site
@@ -90,6 +89,27 @@ def test_where_no_mixture_holds_another_training_follows(site: Site, fresh_cycle
     again = ship(site, fresh_cycle, **asked)
     assert again["shipping"]["shipped_sha256"] == decision["shipping"]["shipped_sha256"]
     assert times == {path: path.stat().st_mtime_ns for path in fresh_cycle.glob("models/*/*.nemo")}
+
+
+def test_what_is_distilled_neither_chooses_nor_judges(site: Site, fresh_cycle: Path) -> None:
+    """Half of the set is trained on without its texts; a later run without it leaves no file."""
+    general = factories.make_general(fresh_cycle.parent.parent / "general", 100)
+    asked: dict[str, Any] = {"general": str(general), "epochs": 1}
+    decision = ship(site, fresh_cycle, **asked, recipe="distilled")
+    rows = list(atomic_files.read_jsonl(fresh_cycle / "distillation.jsonl"))
+    assert len(rows) == decision["guardrail"]["n"] == 50
+    record = atomic_files.read_json(fresh_cycle.parent / "cycle2" / "run.json")
+    folder = fresh_cycle / "models" / _name(record)
+    trained = [
+        one["audio_sha256"]
+        for one in atomic_files.read_jsonl(folder / "recording_roles.jsonl")
+        if one["role"] == "trained"
+    ]
+    info = atomic_files.read_json(folder / "training_run_info.json")
+    assert info["dataset"]["distilled_rows"] == 50
+    assert len(trained) == info["dataset"]["train_rows"] + 50
+    assert ship(site, fresh_cycle, **asked)["guardrail"]["n"] == 100
+    assert not (fresh_cycle / "distillation.jsonl").exists()
 
 
 def _name(record: dict[str, Any]) -> str:
