@@ -36,6 +36,7 @@ from unittest.mock import patch
 from asr_flywheel.demo.dataset import synthesise_cycle
 from asr_flywheel.run_server import start_server_in_background, without_heartbeat
 from tasks.common import atomic_files, hashing
+from tasks.training.recipes import RecipeName
 from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
@@ -226,7 +227,9 @@ def demo_directly(folder: Path) -> None:
     cycle = prepare_cycle(folder, seed=42)
     prepare_baseline(cycle)
     general = prepare_general(folder)
-    run_directly(CycleConfig(cycle=cycle, general=general, base="embedded"))
+    run_directly(
+        CycleConfig(cycle=cycle, general=general, base="embedded", recipe=RecipeName.DISTILLED)
+    )
 
 
 def whole_demo(turns: int) -> dict[str, Any]:
