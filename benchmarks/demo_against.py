@@ -4,8 +4,8 @@
 
 Sides take turns, each in a process and a folder of its own. Without what came later: recipe
 ``verified``, nothing is mixed, nothing is boosted, and each row is decoded once. General English is
-not fewer sentences then (900; an older tree may have 200). Elapsed seconds count, so nothing else may run. Set-up is not
-counted, and every side has this interpreter's packages.
+not fewer sentences then (900; an older tree may have 200). Elapsed seconds count, so nothing else
+may run. Set-up is not counted, and every side has this interpreter's packages.
 """
 
 from __future__ import annotations

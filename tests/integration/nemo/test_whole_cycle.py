@@ -52,7 +52,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def config(clinic: Path) -> CycleConfig:
-    """One epoch, so that the test takes a minute; the demo takes the recipe's three.
+    """One epoch, so that the test takes a minute; the demo takes its recipe's eight.
 
     Rows enough choose the mixture. The demo has general English.
     """
