@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tests.support import factories, prefect_site, stub_programs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
     from asr_flywheel.site.local_site import Site
