@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import copy
 import json
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import audio_reader  # type: ignore[import-not-found]  # lies beside this file
@@ -23,11 +21,13 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 # Sentences that the base computes at a time.
 _AT_ONCE = 8
+# What the layers get of a sentence depends on nothing else where positions are relative.
+_RELATIVE_POSITIONS = frozenset(("rel_pos", "rel_pos_local_attn"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class SoftTargets:
     """A general sentence and what the base makes of it, on the CPU.
 
     Attributes:
-        features: of its audio: (frames of the features, features).
+        features: what the trained part of the encoder gets: (frames, dimensions).
         labels: that the base's transducer writes: (labels,); none of a CTC model.
         nodes: of the base's path through the transducer's lattice: (nodes, 2), the encoder's frame,
             and how many labels are written by then; none of a CTC model.
@@ -66,8 +66,7 @@ class DistillationCallback(pl.Callback):
         self._weight, self._rows, self._seed = weight, rows, seed
         self._base: dict[str, torch.Tensor] = {}
         self._sentences: list[SoftTargets] = []
-        self._helper: HelperThread | None = None
-        self._pending: Future[Any] | None = None
+        self._part: Any = None
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ANN401, ARG002
         """Keep the base's weights: a checkpoint from which it goes on is loaded after this."""
@@ -76,32 +75,16 @@ class DistillationCallback(pl.Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
         """Compute the outputs of the base on every sentence."""
         now = {name: one.clone() for name, one in pl_module.state_dict().items()}
+        self._part = TrainedPart(pl_module.encoder)
         pl_module.load_state_dict(self._base)
-        self._sentences = soft_targets(pl_module, self._paths)
+        self._sentences = soft_targets(pl_module, self._part, self._paths)
         pl_module.load_state_dict(now)
         self._base = {}
-        beside = pl_module.device.type == "cpu" and torch.get_num_threads() > 1
-        if beside and not hasattr(pl_module, "joint"):
-            self._helper = HelperThread(pl_module)
         print(
             f"distillation: {len(self._sentences)} general sentences, {self._rows} a step, weight "
-            f"{self._weight:g}{', computed beside the rows' if self._helper else ''}",
+            f"{self._weight:g}; {self._part.below} layers of the encoder are computed once",
             flush=True,
         )
-
-    def on_train_batch_start(
-        self,
-        trainer: Any,  # noqa: ANN401
-        pl_module: Any,  # noqa: ANN401
-        batch: Any,  # noqa: ANN401, ARG002
-        batch_idx: int,  # noqa: ARG002
-    ) -> None:
-        """Start computing the step's gradient where another thread can do so."""
-        if self._helper is not None and self._pending is None:
-            self._helper.follow(pl_module)
-            self._pending = self._helper.submit(
-                self._gradient, trainer, self._helper.model, list(_trained(pl_module))
-            )
 
     def on_before_optimizer_step(
         self,
@@ -114,12 +97,17 @@ class DistillationCallback(pl.Callback):
         It is at most as long as the gradient of the clinical rows. Both may be a hundred times as
         long as what is clipped to, and whichever is longer in a step would rule it.
         """
-        trained = list(_trained(pl_module))
-        if self._pending is not None:
-            found, self._pending = self._pending.result(), None
-        else:
-            with evaluation_mode(pl_module):
-                found = self._gradient(trainer, pl_module, trained)
+        turn = trainer.global_step * trainer.world_size + trainer.global_rank
+        drawn = draw(len(self._sentences), self._rows, turn, self._seed)
+        trained = [one for one in pl_module.parameters() if one.requires_grad]
+        with (
+            torch.enable_grad(),
+            trainer.precision_plugin.forward_context(),
+            evaluation_mode(pl_module),
+        ):
+            loss = divergence(pl_module, self._part, [self._sentences[place] for place in drawn])
+        # backward() would wake the hooks by which DDP reduces the gradients of its own pass.
+        found = torch.autograd.grad(self._weight * loss, trained, allow_unused=True)
         pairs = [
             (one.grad, trainer.strategy.reduce(gradient, reduce_op="mean"))
             for one, gradient in zip(trained, found, strict=True)
@@ -132,69 +120,79 @@ class DistillationCallback(pl.Callback):
         for gradient, more in pairs:
             gradient.add_(more * factor)
 
-    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ANN401, ARG002
-        """End the other thread."""
-        if self._helper is not None:
-            self._helper.end()
-            self._helper = None
 
-    def _gradient(
-        self,
-        trainer: Any,  # noqa: ANN401
-        model: Any,  # noqa: ANN401
-        trained: list[torch.Tensor],
-    ) -> tuple[torch.Tensor | None, ...]:
-        """Return the gradient of this step's divergence, for each of the tensors."""
-        turn = trainer.global_step * trainer.world_size + trainer.global_rank
-        drawn = draw(len(self._sentences), self._rows, turn, self._seed)
-        with torch.enable_grad(), trainer.precision_plugin.forward_context():
-            loss = divergence(model, [self._sentences[place] for place in drawn])
-        # backward() would wake the hooks by which DDP reduces the gradients of its own pass.
-        return torch.autograd.grad(self._weight * loss, trained, allow_unused=True)
+class TrainedPart:
+    """The part of an encoder that is trained, with the encoder's own parameters, as it decodes.
 
-
-def _trained(model: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401
-    return (one for one in model.parameters() if one.requires_grad)
-
-
-class HelperThread:
-    """Computes on half of the cores, while a CTC model's clinical rows are computed on the others.
-
-    A step of a small model keeps two threads less than twice as busy as one. The model's modules
-    are in training meanwhile, so the thread has its own, of the same parameters.
+    The frozen layers below give the same for a sentence in every step, so they need not be computed
+    again.
 
     Attributes:
-        model: the thread's own modules, as they decode.
+        below: frozen layers that are left out; with none of them the encoder is whole.
+        encoder: takes what its first layer gets, or features: (recordings, dimensions, frames).
     """
 
-    def __init__(self, model: Any) -> None:  # noqa: ANN401
-        """Take half of this process's threads, until the end."""
-        self._threads = torch.get_num_threads()
-        half = self._threads // 2
-        torch.set_num_threads(self._threads - half)
-        self._pool = ThreadPoolExecutor(1, "distillation", torch.set_num_threads, (half,))
-        parameters = {id(one): one for one in model.parameters()}
-        self.model = SimpleNamespace(
-            device=model.device,
-            encoder=copy.deepcopy(model.encoder, parameters).eval(),
-            decoder=copy.deepcopy(model.decoder, parameters).eval(),
+    def __init__(self, encoder: Any) -> None:  # noqa: ANN401
+        """Leave out what is frozen now.
+
+        Args:
+            encoder: of a model of NeMo.
+        """
+        self.below = _frozen_below(encoder)
+        shared = {id(one): one for one in (*encoder.parameters(), *encoder.buffers())}
+        self.encoder = copy.deepcopy(encoder, shared).eval()
+        if self.below:
+            self.encoder.layers = self.encoder.layers[self.below :]
+            self.encoder.pre_encode = _Unscaled(getattr(encoder.pos_enc, "xscale", None) or 1.0)
+            self.encoder._feat_in = encoder.d_model  # noqa: SLF001 - NeMo compares it
+
+    @contextmanager
+    def watching(self, encoder: Any) -> Iterator[list[torch.Tensor]]:  # noqa: ANN401
+        """Gather what the first trained layer gets while the whole encoder computes.
+
+        Nothing is gathered where no layer is left out.
+        """
+        seen: list[torch.Tensor] = []
+        if not self.below:
+            yield seen
+            return
+        hook = encoder.layers[self.below].register_forward_pre_hook(
+            lambda _, __, named: seen.append(named["x"]), with_kwargs=True
         )
+        try:
+            yield seen
+        finally:
+            hook.remove()
 
-    def follow(self, model: Any) -> None:  # noqa: ANN401
-        """Take over the statistics of the model's batch norms, which its training moves on."""
-        for mine, other in zip(self.model.encoder.modules(), model.encoder.modules(), strict=True):
-            if isinstance(mine, torch.nn.BatchNorm1d):
-                for own, moved in zip(mine.buffers(), other.buffers(), strict=True):
-                    own.copy_(moved)
 
-    def submit(self, compute: Callable[..., Any], *arguments: object) -> Future[Any]:
-        """Start a computation on the thread."""
-        return self._pool.submit(compute, *arguments)
+class _Unscaled(torch.nn.Module):
+    """Stands before the layers and takes back the scale that the positions' encoding brings in."""
 
-    def end(self) -> None:
-        """Wait for the thread, and give its share of the cores back."""
-        self._pool.shutdown()
-        torch.set_num_threads(self._threads)
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self._scale = scale
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (recordings, frames, dimensions) and the frames of each."""
+        return x / self._scale, lengths
+
+
+def _frozen_below(encoder: Any) -> int:  # noqa: ANN401
+    """Return how many of the first layers give the same in every step, decoding."""
+    layers = list(getattr(encoder, "layers", None) or ())
+    whole = getattr(encoder, "reduction_position", None) is None
+    if getattr(encoder, "self_attention_model", None) not in _RELATIVE_POSITIONS or not whole:
+        return 0
+    if _changes(encoder.pre_encode):
+        return 0
+    return next((place for place, layer in enumerate(layers) if _changes(layer)), 0)
+
+
+def _changes(module: torch.nn.Module) -> bool:
+    """Return whether training changes a module's weights or its batch norms' statistics."""
+    return any(one.requires_grad for one in module.parameters()) or any(
+        isinstance(one, torch.nn.BatchNorm1d) and one.momentum != 0.0 for one in module.modules()
+    )
 
 
 def draw(of: int, rows: int, turn: int, seed: int) -> list[int]:
@@ -215,11 +213,16 @@ def draw(of: int, rows: int, turn: int, seed: int) -> list[int]:
 
 
 @torch.no_grad()
-def soft_targets(model: Any, paths: Sequence[str]) -> list[SoftTargets]:  # noqa: ANN401
+def soft_targets(
+    model: Any,  # noqa: ANN401
+    part: TrainedPart,
+    paths: Sequence[str],
+) -> list[SoftTargets]:
     """Return what a model makes of recordings.
 
     Args:
         model: a CTC, RNN-T, TDT or hybrid model of NeMo, on any device.
+        part: that is trained of its encoder.
         paths: of the audio.
     """
     rate = int(model.preprocessor._sample_rate)  # noqa: SLF001 - NeMo names it nowhere else
@@ -234,13 +237,22 @@ def soft_targets(model: Any, paths: Sequence[str]) -> list[SoftTargets]:  # noqa
                 input_signal=pad_sequence(signals, batch_first=True).to(model.device),
                 length=torch.tensor([len(one) for one in signals], device=model.device),
             )
-            targets += _batch_targets(model, features, lengths)
+            targets += _batch_targets(model, part, features, lengths)
     return targets
 
 
-def _batch_targets(model: Any, features: torch.Tensor, lengths: torch.Tensor) -> list[SoftTargets]:  # noqa: ANN401
+def _batch_targets(
+    model: Any,  # noqa: ANN401
+    part: TrainedPart,
+    features: torch.Tensor,
+    lengths: torch.Tensor,
+) -> list[SoftTargets]:
     """Return what a model makes of features, (recordings, features, frames)."""
-    encoded, frames = model.encoder(audio_signal=features, length=lengths)
+    with part.watching(model.encoder) as seen:
+        encoded, frames = model.encoder(audio_signal=features, length=lengths)
+    given, sizes_given = features.transpose(1, 2), lengths
+    if part.below:
+        given, sizes_given = seen[0], frames
     labels = [torch.empty(0, dtype=torch.long)] * len(frames)
     nodes = [torch.empty((0, 2), dtype=torch.long)] * len(frames)
     if hasattr(model, "joint"):
@@ -261,7 +273,7 @@ def _batch_targets(model: Any, features: torch.Tensor, lengths: torch.Tensor) ->
     ]
     return [
         SoftTargets(
-            features[place, :, : int(lengths[place])].T.cpu(),
+            given[place, : int(sizes_given[place])].cpu(),
             labels[place],
             nodes[place],
             tuple(one[place] for one in outputs),
@@ -293,17 +305,22 @@ def path_nodes(frames: int, label_frames: Sequence[int]) -> list[tuple[int, int]
     return nodes
 
 
-def divergence(model: Any, sentences: Sequence[SoftTargets]) -> torch.Tensor:  # noqa: ANN401
+def divergence(
+    model: Any,  # noqa: ANN401
+    part: TrainedPart,
+    sentences: Sequence[SoftTargets],
+) -> torch.Tensor:
     """Return the divergence of a model from the base: the sum over nodes, the mean of sentences.
 
     Args:
         model: as in ``soft_targets``.
+        part: that is trained of its encoder.
         sentences: what the base made of them.
     """
     device = model.device
     features = pad_sequence([one.features for one in sentences], batch_first=True).to(device)
     lengths = torch.tensor([len(one.features) for one in sentences], device=device)
-    encoded, frames = model.encoder(audio_signal=features.transpose(1, 2), length=lengths)
+    encoded, frames = part.encoder(audio_signal=features.transpose(1, 2), length=lengths)
     outputs = _outputs(
         model,
         encoded,

@@ -32,13 +32,26 @@ def distillation() -> Iterator[Any]:
     sys.path.remove(str(ENTRY))
 
 
-@pytest.fixture(scope="module", params=["ctc", "rnnt", "tdt"])
-def model(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(scope="module")
+def freeze(distillation: Any) -> Any:
+    """What a recipe with a frozen share does to a model."""
+    import frozen_layers  # type: ignore[import-not-found]  # noqa: PLC0415 - as the programs do
+
+    return frozen_layers.freeze
+
+
+def restored(kind: str) -> Any:
     """An embedded base, in training."""
     from nemo.collections.asr.models import ASRModel  # noqa: PLC0415 - takes ten seconds
 
-    path = embedded_path().with_name(f"embedded_{request.param}.nemo")
+    path = embedded_path().with_name(f"embedded_{kind}.nemo")
     return ASRModel.restore_from(str(path), map_location="cpu").train()
+
+
+@pytest.fixture(scope="module", params=["ctc", "rnnt", "tdt"])
+def model(request: pytest.FixtureRequest) -> Any:
+    """An embedded base, in training."""
+    return restored(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +84,12 @@ def test_the_base_diverges_from_itself_by_nothing_and_changed_by_something(
     distillation: Any, model: Any, recordings: list[str]
 ) -> None:
     """The gradient of the divergence leads back: a small step along it lowers the divergence."""
-    targets = distillation.soft_targets(model, recordings)
+    part = distillation.TrainedPart(model.encoder)
+    targets = distillation.soft_targets(model, part, recordings)
     assert model.training
+    assert part.below == 0
     with distillation.evaluation_mode(model):
-        assert float(distillation.divergence(model, targets)) == pytest.approx(0, abs=1e-4)
+        assert float(distillation.divergence(model, part, targets)) == pytest.approx(0, abs=1e-4)
     before = {name: one.clone() for name, one in model.state_dict().items()}
     torch.manual_seed(1)
     trained = list(model.parameters())
@@ -82,14 +97,14 @@ def test_the_base_diverges_from_itself_by_nothing_and_changed_by_something(
         for one in trained:
             one.add_(0.02 * one.std(correction=0) * torch.randn_like(one))
     with distillation.evaluation_mode(model):
-        changed = distillation.divergence(model, targets)
+        changed = distillation.divergence(model, part, targets)
         gradients = torch.autograd.grad(changed, trained, allow_unused=True)
         squares = sum(float((one**2).sum()) for one in gradients if one is not None)
         with torch.no_grad():
             for one, gradient in zip(trained, gradients, strict=True):
                 if gradient is not None:
                     one.sub_(0.1 * float(changed.detach()) / squares * gradient)
-            later = float(distillation.divergence(model, targets))
+            later = float(distillation.divergence(model, part, targets))
     model.load_state_dict(before)
     assert float(changed.detach()) > 0.01
     # A tenth of it by the tangent.
@@ -100,9 +115,10 @@ def test_outputs_are_those_of_the_model_that_decodes(
     distillation: Any, model: Any, recordings: list[str]
 ) -> None:
     """Greedy labels of the nodes spell what NeMo writes; each recording is computed as if alone."""
-    together = distillation.soft_targets(model, recordings)
+    part = distillation.TrainedPart(model.encoder)
+    together = distillation.soft_targets(model, part, recordings)
     for path, one in zip(recordings, together, strict=True):
-        (alone,) = distillation.soft_targets(model, [path])
+        (alone,) = distillation.soft_targets(model, part, [path])
         for mine, other in zip(one.outputs, alone.outputs, strict=True):
             torch.testing.assert_close(mine, other, rtol=0, atol=2e-3)
         best = one.outputs[0].argmax(-1).tolist()
@@ -135,51 +151,50 @@ def test_what_it_computes_leaves_the_model_as_it_was(distillation: Any) -> None:
     assert model[1].dropout == 0.3
 
 
-def test_a_thread_beside_the_rows_finds_the_same_gradient(
-    distillation: Any, recordings: list[str]
+@pytest.mark.parametrize("kind", ["ctc", "rnnt", "tdt"])
+def test_frozen_layers_are_computed_once_and_the_gradient_is_the_same(
+    distillation: Any, freeze: Any, recordings: list[str], kind: str
 ) -> None:
-    """While the model trains, by its parameters and its batch norms' statistics of that moment."""
-    from nemo.collections.asr.models import ASRModel  # noqa: PLC0415 - takes ten seconds
-
-    model = ASRModel.restore_from(str(embedded_path()), map_location="cpu").train()
-    targets = distillation.soft_targets(model, recordings)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(4)
-    helper = distillation.HelperThread(model)
-    assert torch.get_num_threads() == 2
-    assert helper.submit(torch.get_num_threads).result() == 2
+    """Of what is trained; the part has the model's own parameters, whatever becomes of them."""
+    model = restored(kind)
+    whole = distillation.TrainedPart(model.encoder)
+    assert whole.below == 0
+    freeze(model, 0.78)
+    part = distillation.TrainedPart(model.encoder)
+    assert (part.below, len(part.encoder.layers), len(model.encoder.layers)) == (7, 2, 9)
+    few = distillation.soft_targets(model, part, recordings)
+    all_of_them = distillation.soft_targets(model, whole, recordings)
+    assert few[0].features.shape[1] == model.encoder.d_model
+    for one, other in zip(few, all_of_them, strict=True):
+        for mine, theirs in zip(one.outputs, other.outputs, strict=True):
+            assert torch.equal(mine, theirs)
+    trained = [one for one in model.parameters() if one.requires_grad]
+    torch.manual_seed(1)
     with torch.no_grad():
-        for one in model.parameters():
-            one.mul_(1.01)
-        for name, one in model.named_buffers():
-            if name.endswith("running_mean"):
-                one.add_(0.01)
-    trained = list(model.parameters())
+        for one in trained:
+            one.add_(0.02 * one.std(correction=0) * torch.randn_like(one))
 
-    def gradient(of: Any) -> list[torch.Tensor]:
-        return list(torch.autograd.grad(distillation.divergence(of, targets), trained))
+    def gradient(of: Any, targets: Any) -> tuple[torch.Tensor, ...]:
+        with distillation.evaluation_mode(model):
+            loss = distillation.divergence(model, of, targets)
+        return torch.autograd.grad(loss, trained)
 
-    helper.follow(model)
-    found = helper.submit(gradient, helper.model)
-    model(
-        input_signal=torch.randn(1, 16000, generator=torch.Generator().manual_seed(1)),
-        input_signal_length=torch.tensor([16000]),
-    )
-    beside = found.result()
-    assert all(one.grad is None for one in trained)
-    helper.end()
-    assert torch.get_num_threads() == 4
-    torch.set_num_threads(threads)
-    moved = dict(helper.model.encoder.named_buffers())
-    for name, one in model.encoder.named_buffers():
-        if "running" in name:  # the rows have moved these since
-            one.copy_(moved[name])
-    with distillation.evaluation_mode(model):
-        alone = gradient(model)
-    largest = max(float(one.abs().max()) for one in alone)
+    found, expected = gradient(part, few), gradient(whole, all_of_them)
+    largest = max(float(one.abs().max()) for one in expected)
     assert largest > 0.1
-    for mine, other in zip(beside, alone, strict=True):
-        torch.testing.assert_close(mine, other, rtol=0, atol=1e-5 * largest)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=2e-5 * largest)
+
+
+def test_what_moves_is_not_left_out(distillation: Any, freeze: Any) -> None:
+    """Statistics of batch norms that are no longer the base's, and positions that are added."""
+    model = restored("ctc")
+    freeze(model, 0.78)
+    norm = model.encoder.layers[3].conv.batch_norm
+    norm.momentum = 0.1
+    assert distillation.TrainedPart(model.encoder).below == 3
+    model.encoder.self_attention_model = "abs_pos"
+    assert distillation.TrainedPart(model.encoder).below == 0
 
 
 @pytest.fixture
@@ -187,11 +202,11 @@ def callback(distillation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A callback of three sentences, whose divergence is half of the square of the weights."""
     manifest = tmp_path / "distillation.jsonl"
     manifest.write_text("".join(json.dumps({"audio_filepath": f"{n}.wav"}) + "\n" for n in "abc"))
-    monkeypatch.setattr(distillation, "divergence", lambda model, _: 0.5 * (model.weight**2).sum())
+    monkeypatch.setattr(distillation, "divergence", lambda model, *_: 0.5 * (model.weight**2).sum())
     monkeypatch.setattr(
         distillation,
         "soft_targets",
-        lambda model, paths: [(path, model.weight.detach().clone()) for path in paths],
+        lambda model, _, paths: [(path, model.weight.detach().clone()) for path in paths],
     )
     return distillation.DistillationCallback(manifest, 10.0, 2, 42)
 
@@ -199,12 +214,12 @@ def callback(distillation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_targets_are_the_bases_also_where_a_checkpoint_is_gone_on_from(callback: Any) -> None:
     """Lightning loads it after setup; the training goes on from its weights."""
     model: Any = torch.nn.Linear(2, 1)
+    model.encoder = torch.nn.Module()
     model.device = torch.device("cpu")
     base = model.weight.detach().clone()
     callback.setup(None, model, "fit")
     with torch.no_grad():
         model.weight.add_(1)
-    model.joint = None  # so that nothing is computed beside
     callback.on_train_start(None, model)
     assert [name for name, _ in callback._sentences] == ["a.wav", "b.wav", "c.wav"]
     assert all(torch.equal(weight, base) for _, weight in callback._sentences)
@@ -217,9 +232,9 @@ def test_its_gradient_is_no_longer_than_that_of_the_rows(
 ) -> None:
     """Weighed as asked for, or as long; what is not trained gets none."""
     model: Any = torch.nn.Linear(1, 1)
+    model.encoder = torch.nn.Module()
     model.device = torch.device("cpu")
     torch.nn.init.constant_(model.weight, 3.0)
-    model.joint = None  # so that nothing is computed beside
     callback.setup(None, model, "fit")
     callback.on_train_start(None, model)
     model.weight.grad = torch.full((1, 1), -own)
@@ -246,7 +261,9 @@ def test_a_training_by_the_stock_script_keeps_closer_to_the_base(
     general = tiny_training.make_general(tmp_path / "general")
     paths = [json.loads(line)["audio_filepath"] for line in general.read_text().splitlines()]
     base = ASRModel.restore_from(str(embedded_path()), map_location="cpu")
-    targets = distillation.soft_targets(base, [str(general.parent / path) for path in paths])
+    part = distillation.TrainedPart(base.encoder)
+    paths = [str(general.parent / path) for path in paths]
+    targets = distillation.soft_targets(base, part, paths)
     found = {}
     for weight in (0.0, 1.0):
         recipe = recipes.recipe("distilled").model_copy(
@@ -255,8 +272,10 @@ def test_a_training_by_the_stock_script_keeps_closer_to_the_base(
         tuned = tiny_training.tune(cycle, embedded_path(), recipe, general)
         base.load_state_dict(nemo_models.weights(tuned.model))
         with torch.no_grad(), distillation.evaluation_mode(base):
-            found[weight] = float(distillation.divergence(base, targets))
+            found[weight] = float(distillation.divergence(base, part, targets))
     log = (tuned.model.parent / "training.log").read_text()
-    assert "distillation: 20 general sentences, 4 a step, weight 1, computed beside the rows" in log
+    assert (
+        "distillation: 20 general sentences, 4 a step, weight 1; 7 layers of the encoder are" in log
+    )
     assert json.loads(tuned.info.read_text())["dataset"]["distilled_rows"] == 20
     assert found[1.0] < 0.7 * found[0.0]
