@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LEAST_RIGHT = 0.98
+_SENTENCES = 600
 _NOISE_DB = 25.0
 _TOLERANCE_S = 0.02
 _FRAME = synthesis.SAMPLE_RATE // 100
@@ -117,7 +118,8 @@ def make_recording(folder: Path, minutes: float, faults: int, seed: int) -> list
     """Write a recording and its transcript; return its sentences, those of the transcript too."""
     rng = random.Random(seed)  # noqa: S311 - no secret
     utterances = [row.utterance for n in range(5) for row in dataset.plan_cycle(seed + n)]
-    utterances += dataset.plan_general(seed)
+    # Sentences that were added later would make other recordings than those of the log.
+    utterances += dataset.plan_general(seed)[:_SENTENCES]
     rng.shuffle(utterances)
     voices = [
         utterances[0].voice,
