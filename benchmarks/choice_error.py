@@ -44,7 +44,7 @@ from benchmarks.simulated_training import (
     ModelChange,
     SimulatedModel,
 )
-from tasks.decision.mixture_choice import RULE, ChoiceRule
+from tasks.decision.choice_rule import RULE, ChoiceRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

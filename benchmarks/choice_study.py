@@ -42,9 +42,9 @@ from benchmarks.simulated_training import (
     rank_rows,
     split_ranked,
 )
+from tasks.decision.choice_rule import RULE, ChoiceRule
 from tasks.decision.decision_table import Verdict
 from tasks.decision.guardrail import Guardrail, GuardrailStatus
-from tasks.decision.mixture_choice import RULE, ChoiceRule
 from tasks.decision.verdict import decide
 from tasks.decision.verdict_rules import DecisionEvidence
 from tasks.evaluation.statistics import Interval

@@ -29,8 +29,9 @@ from benchmarks.simulated_training import (
     keep_epoch,
 )
 from tasks.decision import mixture_choice
+from tasks.decision.choice_rule import RULE, ChoiceRule
 from tasks.decision.guardrail import GuardrailPolicy
-from tasks.decision.mixture_choice import RULE, Candidate, Choice, ChoiceRule
+from tasks.decision.mixture_choice import Candidate, Choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

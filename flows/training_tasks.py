@@ -17,7 +17,7 @@ from tasks.data.general_english import GeneralSet
 from tasks.data.general_english import recordings as general_recordings
 from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
-from tasks.decision import mixture_choice
+from tasks.decision import choice_rule
 from tasks.records.tracking.finished_run import remedy_name
 from tasks.stages import choose, prepare
 from tasks.stages.choosing_rows import gather_choosing_rows
@@ -233,7 +233,7 @@ def choose_mixture(
             tuned,
             chooses,
             run.config.interpolate,
-            mixture_choice.rule_of(recipe.distillation),
+            choice_rule.rule_of(recipe.distillation),
         ),
         run.runtime,
         lambda line: console.print_stage("choose", line),

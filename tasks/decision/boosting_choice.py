@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tasks.common.counted import counted
 from tasks.decision import mixture_choice
-from tasks.decision.mixture_choice import Candidate, Choice, ChoiceRule
+from tasks.decision.choice_rule import ChoiceRule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from tasks.decision.mixture_choice import Candidate, Choice
 
 STRONGEST = 2.0
 """The strongest that is tried: beyond it every list that was measured did harm."""

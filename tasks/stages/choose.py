@@ -19,7 +19,8 @@ from tasks.common.parameter_names import name_of
 from tasks.common.schemas import Schema
 from tasks.data.text_normalizer import normalise_term
 from tasks.decision import mixture_choice
-from tasks.decision.mixture_choice import RULE, Candidate, Choice, ChoiceRule
+from tasks.decision.choice_rule import RULE, ChoiceRule
+from tasks.decision.mixture_choice import Candidate, Choice
 from tasks.evaluation.hypotheses import hypothesis_for
 from tasks.evaluation.scoring import canonical_errors, score
 from tasks.runtimes.base import ENTRY

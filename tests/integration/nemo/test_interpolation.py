@@ -16,8 +16,8 @@ import yaml
 from tasks.common import hashing
 from tasks.common.errors import InputError, TranscriptionError
 from tasks.data.cycle_folder import open_cycle
+from tasks.decision.choice_rule import RULE
 from tasks.decision.guardrail import GuardrailPolicy
-from tasks.decision.mixture_choice import RULE
 from tasks.models.catalog import embedded_path
 from tasks.runtimes.hardware import Hardware
 from tasks.runtimes.local import LocalRuntime

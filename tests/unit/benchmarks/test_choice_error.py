@@ -35,7 +35,8 @@ from benchmarks.simulated_training import (
     rank_rows,
     split_ranked,
 )
-from tasks.decision.mixture_choice import RULE, Candidate, choose
+from tasks.decision.choice_rule import RULE
+from tasks.decision.mixture_choice import Candidate, choose
 
 USELESS = SimulatedModel("useless", ModelChange.TERMS)
 GAIN = SimulatedModel("gain", ModelChange.GAIN, 0.6)

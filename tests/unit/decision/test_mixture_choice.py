@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.decision import mixture_choice
-from tasks.decision.mixture_choice import Candidate, ChoiceRule, choose, refine
+from tasks.decision import choice_rule, mixture_choice
+from tasks.decision.choice_rule import ChoiceRule
+from tasks.decision.mixture_choice import Candidate, choose, refine
 
 LIMIT = 0.005
 TERMS = tuple(f"term {number}" for number in range(20))
@@ -97,16 +98,16 @@ def test_too_few_rows_choose_nothing() -> None:
     assert not mixture_choice.enough_rows({"drug": 20, "lab": 19}, ["drug", "lab"])
     assert not mixture_choice.enough_rows({}, ["drug"])
     found = mixture_choice.stated_choice({"drug": 8})
-    assert (found.value, found.chosen) == (mixture_choice.RULE.stated, False)
+    assert (found.value, found.chosen) == (choice_rule.RULE.stated, False)
     assert "drug 8" in found.reason
 
 
 def test_a_distilled_model_is_taken_further() -> None:
     """By the value that is stated beforehand; what chooses, chooses as ever."""
-    assert mixture_choice.rule_of(0.0) is mixture_choice.RULE
-    further = mixture_choice.rule_of(1.0)
+    assert choice_rule.rule_of(0.0) is choice_rule.RULE
+    further = choice_rule.rule_of(1.0)
     assert mixture_choice.stated_choice({"drug": 8}, further).value == 0.9
-    assert replace(further, stated=mixture_choice.RULE.stated) == mixture_choice.RULE
+    assert replace(further, stated=choice_rule.RULE.stated) == choice_rule.RULE
 
 
 def test_a_choice_is_told_whole() -> None:

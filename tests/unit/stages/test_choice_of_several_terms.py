@@ -9,8 +9,9 @@ from tasks.data.preflight import CheckedRow
 from tasks.data.row_terms import RowTerm
 from tasks.data.split_parts import Split
 from tasks.data.training_set import TrainingSet
+from tasks.decision.choice_rule import RULE
 from tasks.decision.guardrail import GuardrailPolicy
-from tasks.decision.mixture_choice import RULE, Candidate, choose
+from tasks.decision.mixture_choice import Candidate, choose
 from tasks.stages.choosing_rows import ChoosingRows, gather_choosing_rows
 from tests.support import factories
 
