@@ -9,25 +9,23 @@ stands in docs/verdict.md.
 
 from __future__ import annotations
 
-import copy
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import audio_reader  # type: ignore[import-not-found]  # lies beside this file
 import lightning.pytorch as pl
 import torch
 from torch.nn.utils.rnn import pad_sequence
+from trained_part import TrainedPart  # type: ignore[import-not-found]  # likewise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 # Sentences that the base computes at a time.
 _AT_ONCE = 8
-# What the layers get of a sentence depends on nothing else where positions are relative.
-_RELATIVE_POSITIONS = frozenset(("rel_pos", "rel_pos_local_attn"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +50,16 @@ class SoftTargets:
 class DistillationCallback(pl.Callback):
     """Adds to each step's gradient that of the divergence on a few general sentences."""
 
-    def __init__(self, manifest: Path, weight: float, rows: int, seed: int) -> None:
+    def __init__(self, manifest: str, weight: float, rows: int, seed: int) -> None:
         """Remember what is asked for.
 
         Args:
-            manifest: of the general sentences; only the paths of their audio are read.
+            manifest: path of the general sentences; only the paths of their audio are read.
             weight: of the divergence in the loss.
             rows: sentences of a step and GPU.
             seed: of their order.
         """
-        with manifest.open(encoding="utf-8") as lines:
+        with Path(manifest).open(encoding="utf-8") as lines:
             self._paths = [json.loads(line)["audio_filepath"] for line in lines]
         self._weight, self._rows, self._seed = weight, rows, seed
         self._base: dict[str, torch.Tensor] = {}
@@ -121,80 +119,6 @@ class DistillationCallback(pl.Callback):
             gradient.add_(more * factor)
 
 
-class TrainedPart:
-    """The part of an encoder that is trained, with the encoder's own parameters, as it decodes.
-
-    The frozen layers below give the same for a sentence in every step, so they need not be computed
-    again.
-
-    Attributes:
-        below: frozen layers that are left out; with none of them the encoder is whole.
-        encoder: takes what its first layer gets, or features: (recordings, dimensions, frames).
-    """
-
-    def __init__(self, encoder: Any) -> None:  # noqa: ANN401
-        """Leave out what is frozen now.
-
-        Args:
-            encoder: of a model of NeMo.
-        """
-        self.below = _frozen_below(encoder)
-        shared = {id(one): one for one in (*encoder.parameters(), *encoder.buffers())}
-        self.encoder = copy.deepcopy(encoder, shared).eval()
-        if self.below:
-            self.encoder.layers = self.encoder.layers[self.below :]
-            self.encoder.pre_encode = _Unscaled(getattr(encoder.pos_enc, "xscale", None) or 1.0)
-            self.encoder._feat_in = encoder.d_model  # noqa: SLF001 - NeMo compares it
-
-    @contextmanager
-    def watching(self, encoder: Any) -> Iterator[list[torch.Tensor]]:  # noqa: ANN401
-        """Gather what the first trained layer gets while the whole encoder computes.
-
-        Nothing is gathered where no layer is left out.
-        """
-        seen: list[torch.Tensor] = []
-        if not self.below:
-            yield seen
-            return
-        hook = encoder.layers[self.below].register_forward_pre_hook(
-            lambda _, __, named: seen.append(named["x"]), with_kwargs=True
-        )
-        try:
-            yield seen
-        finally:
-            hook.remove()
-
-
-class _Unscaled(torch.nn.Module):
-    """Stands before the layers and takes back the scale that the positions' encoding brings in."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self._scale = scale
-
-    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (recordings, frames, dimensions) and the frames of each."""
-        return x / self._scale, lengths
-
-
-def _frozen_below(encoder: Any) -> int:  # noqa: ANN401
-    """Return how many of the first layers give the same in every step, decoding."""
-    layers = list(getattr(encoder, "layers", None) or ())
-    whole = getattr(encoder, "reduction_position", None) is None
-    if getattr(encoder, "self_attention_model", None) not in _RELATIVE_POSITIONS or not whole:
-        return 0
-    if _changes(encoder.pre_encode):
-        return 0
-    return next((place for place, layer in enumerate(layers) if _changes(layer)), 0)
-
-
-def _changes(module: torch.nn.Module) -> bool:
-    """Return whether training changes a module's weights or its batch norms' statistics."""
-    return any(one.requires_grad for one in module.parameters()) or any(
-        isinstance(one, torch.nn.BatchNorm1d) and one.momentum != 0.0 for one in module.modules()
-    )
-
-
 def draw(of: int, rows: int, turn: int, seed: int) -> list[int]:
     """Return which sentences a step takes: all in a random order, then all in the next one.
 
@@ -225,7 +149,7 @@ def soft_targets(
         part: that is trained of its encoder.
         paths: of the audio.
     """
-    rate = int(model.preprocessor._sample_rate)  # noqa: SLF001 - NeMo names it nowhere else
+    rate = int(model.cfg.sample_rate)
     targets: list[SoftTargets] = []
     with evaluation_mode(model):
         for start in range(0, len(paths), _AT_ONCE):
@@ -259,11 +183,10 @@ def _batch_targets(
         decoded = model.decoding.rnnt_decoder_predictions_tensor(
             encoder_output=encoded, encoded_lengths=frames, return_hypotheses=True
         )
-        written = [_labels_and_frames(one) for one in decoded]
-        labels = [torch.tensor(one, dtype=torch.long) for one, _ in written]
+        labels = [torch.tensor([*map(int, one.y_sequence)], dtype=torch.long) for one in decoded]
         nodes = [
-            torch.tensor(path_nodes(int(of), at))
-            for of, (_, at) in zip(frames, written, strict=True)
+            torch.tensor(path_nodes(int(of), [*map(int, one.timestamp)]))
+            for of, one in zip(frames, decoded, strict=True)
         ]
         sizes = [len(one) for one in nodes]
     else:
@@ -280,11 +203,6 @@ def _batch_targets(
         )
         for place in range(len(frames))
     ]
-
-
-def _labels_and_frames(hypothesis: Any) -> tuple[list[int], list[int]]:  # noqa: ANN401
-    """Return the labels of a greedy hypothesis, and the encoder's frame of each."""
-    return [int(one) for one in hypothesis.y_sequence], [int(one) for one in hypothesis.timestamp]
 
 
 def path_nodes(frames: int, label_frames: Sequence[int]) -> list[tuple[int, int]]:

@@ -13,8 +13,8 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-_BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.SyncBatchNorm)
-_NORMS = (*_BATCH_NORMS, torch.nn.LayerNorm, torch.nn.GroupNorm)
+BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.SyncBatchNorm)
+_NORMS = (*BATCH_NORMS, torch.nn.LayerNorm, torch.nn.GroupNorm)
 
 
 class FreezeCallback(pl.Callback):
@@ -60,6 +60,6 @@ def freeze(model: Any, share: float) -> tuple[int, int]:  # noqa: ANN401 - NeMo 
     for module in model.modules():
         if isinstance(module, _NORMS):
             module.requires_grad_(False)
-        if isinstance(module, _BATCH_NORMS):
+        if isinstance(module, BATCH_NORMS):
             module.momentum = 0.0
     return frozen, len(layers)

@@ -211,8 +211,7 @@ def main() -> None:
     if share := request.get("frozen_share"):
         hung.insert(0, frozen_layers.FreezeCallback(share))
     if order := request.get("distillation"):
-        manifest = Path(order.pop("manifest"))
-        hung.insert(0, distillation.DistillationCallback(manifest, **order))
+        hung.insert(0, distillation.DistillationCallback(**order))
 
     checkpoint_io = BackgroundCheckpointIO()
 

@@ -208,7 +208,7 @@ def callback(distillation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "soft_targets",
         lambda model, _, paths: [(path, model.weight.detach().clone()) for path in paths],
     )
-    return distillation.DistillationCallback(manifest, 10.0, 2, 42)
+    return distillation.DistillationCallback(str(manifest), 10.0, 2, 42)
 
 
 def test_targets_are_the_bases_also_where_a_checkpoint_is_gone_on_from(callback: Any) -> None:
